@@ -1,0 +1,137 @@
+//! Observations: what was seen, and when. Unknown is a value of its own, never "down" or zero.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::layout::Slot;
+use crate::names::{EnvironmentName, ModuleName};
+use crate::role::Role;
+use crate::series::Series;
+use crate::workload::SecretRef;
+
+/// Something that was seen, or could not be seen and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Observed<T> {
+    /// It could not be seen.
+    Unknown(String),
+    /// It was seen.
+    Known(T),
+}
+
+impl<T> Observed<T> {
+    /// The value, if it is known.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Observed::Known(value) => Some(value),
+            Observed::Unknown(_) => None,
+        }
+    }
+}
+
+/// Facts of the machine that workloads run on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// Logical processors.
+    pub cpus: u32,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// Free bytes on the file system that holds the state.
+    pub free_disk_bytes: u64,
+    /// Odoo series whose root is here, with the package version.
+    pub odoo_roots: BTreeMap<Series, String>,
+    /// Major version of the PostgreSQL server programs here; `None` if there are none.
+    pub postgres_major: Option<u16>,
+    /// Programs that are needed and missing, by package name.
+    pub missing: BTreeSet<String>,
+    /// TCP ports of Springtide's range or of the ingress that somebody else listens on, with who.
+    pub foreign_ports: BTreeMap<u16, String>,
+}
+
+/// State of a workload's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkloadState {
+    /// Started; its probe has not said ready yet.
+    Starting,
+    /// Its probe says ready.
+    Ready,
+    /// It was ready and its probe fails now.
+    Unready,
+    /// It ended and waits for its next start.
+    Backoff,
+    /// It ended too often; a person must look.
+    GaveUp,
+    /// Stopped on purpose.
+    Stopped,
+    /// Nobody watches it: the supervisor is away. The process may run.
+    Unwatched,
+}
+
+/// What was seen of a workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadObservation {
+    /// Digest of the spec it runs with.
+    pub digest: Digest,
+    /// State.
+    pub state: WorkloadState,
+    /// Process id of the running process.
+    pub pid: Option<i32>,
+    /// Starts since it was last changed on purpose, less one.
+    pub restarts: u32,
+    /// Seconds since the process started.
+    pub up_s: Option<u64>,
+    /// Resident bytes of the process and its children.
+    pub resident_bytes: Option<u64>,
+    /// Why it is in this state, in words.
+    pub why: String,
+}
+
+/// What was seen of an environment's database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseObservation {
+    /// Fingerprint left by the last completed configuration step; `None` if never completed.
+    pub configured: Option<Digest>,
+    /// Modules in state `installed`.
+    pub modules: BTreeSet<ModuleName>,
+}
+
+/// What was seen of one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentObservation {
+    /// Its slot.
+    pub slot: Slot,
+    /// Series its data was made with.
+    pub series: Option<Series>,
+    /// Whether its data directory is there, whole.
+    pub data: bool,
+    /// Host name its certificate is for, and when it ends (seconds since 1970).
+    pub certificate: Option<(String, i64)>,
+    /// Its database.
+    pub database: Observed<DatabaseObservation>,
+    /// Its workloads.
+    pub workloads: BTreeMap<Role, WorkloadObservation>,
+    /// Digest of its route as the proxy has it; none if it has none.
+    pub route: Observed<Option<Digest>>,
+    /// Whether an operation on it was begun and never ended.
+    pub interrupted: bool,
+}
+
+/// Everything the planner may know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// When it was made, seconds since 1970.
+    pub at: i64,
+    /// The machine.
+    pub host: HostFacts,
+    /// Secrets that exist (names only).
+    pub secrets: BTreeSet<SecretRef>,
+    /// Templates that are whole.
+    pub templates: BTreeSet<String>,
+    /// Environments that hold anything: data, workloads, secrets, routes or a record.
+    pub environments: BTreeMap<EnvironmentName, EnvironmentObservation>,
+    /// Workloads of the estate itself.
+    pub estate: BTreeMap<Role, WorkloadObservation>,
+}

@@ -1,0 +1,201 @@
+//! Odoo's roles: the same code, four processes, each with its own `odoo.conf`.
+//!
+//! - *web*: prefork, no crons, no job runner. Its master always starts a gevent child as well; that
+//!   child gets a port nobody routes to.
+//! - *live*: the gevent server alone.
+//! - *cron*: prefork without HTTP; the only process that runs scheduled actions.
+//! - *jobs*: prefork with `queue_job` server-wide and its runner; the only one that serves jobs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::{authority_file, file, mount, secret, volume_path};
+use crate::role::Role;
+use crate::sizing::{LIVE_POOL, SizedEnvironment};
+use crate::workload::{
+    CONFIG_PATH, Limits, PortName, Probe, Root, SecretName, StopRule, StopSignal, Text, Volume, WorkloadId,
+    WorkloadSpec,
+};
+
+/// Seconds a request may take (`limit_time_real`, Odoo's default).
+pub const LIMIT_TIME_REAL: u32 = 120;
+/// Folders with addons, as Odoo sees them: its own and what the root's recipe adds (`queue_job`).
+pub const ADDONS_PATH: &str = "/usr/lib/python3/dist-packages/odoo/addons,/srv/springtide/addons";
+const CONF: &str = "odoo.conf";
+
+/// One of Odoo's roles in `sized`.
+pub fn workload(sized: &SizedEnvironment<'_>, role: Role) -> WorkloadSpec {
+    let config = format!("{CONFIG_PATH}/{CONF}");
+    let mut command = vec!["/usr/bin/odoo".to_owned()];
+    match role {
+        // `gevent` must be the first argument: Odoo looks there before it patches sockets.
+        Role::Live => command.extend(["gevent".into(), "-c".into(), config]),
+        Role::Cron => command.extend(["-c".into(), config, "--no-http".into()]),
+        _ => command.extend(["-c".into(), config]),
+    }
+    let profile = sized.environment.series.profile();
+    let http = |path: &str| Probe::Http {
+        port: if role == Role::Live { PortName::Event } else { PortName::Http },
+        path: path.replace("{database}", &sized.environment.name.database()),
+        host: sized.environment.host.to_string(),
+        cookie: None,
+        status: 200,
+    };
+    let ready = match role {
+        Role::Web => http(&profile.health.ready),
+        Role::Live => match &profile.event.health {
+            Some(path) => http(path),
+            None => Probe::Tcp { port: PortName::Event },
+        },
+        Role::Jobs => Probe::Tcp { port: PortName::Http },
+        _ => Probe::Alive { seconds: 3 },
+    };
+    let mut ports = BTreeMap::new();
+    if let Some(port) = sized.slot.port(role) {
+        ports.insert(if role == Role::Live { PortName::Event } else { PortName::Http }, port);
+    }
+    WorkloadSpec {
+        id: WorkloadId::of(&sized.environment.name, role),
+        root: Root::Odoo(sized.environment.series),
+        command,
+        env: env(sized, role),
+        files: vec![file(CONF, conf(sized, role), false), authority_file()],
+        volumes: vec![mount(Volume::OdooData, false)],
+        ports,
+        user: sized.slot.user(role),
+        limits: limits(sized, role),
+        ready,
+        ready_within_s: 90,
+        stop: StopRule {
+            signal: StopSignal::Term,
+            grace_s: if role == Role::Live { 10 } else { LIMIT_TIME_REAL + 10 },
+        },
+    }
+}
+
+/// Variables of every Odoo process; 19 lets variables win over the file, so there are few.
+pub fn env(sized: &SizedEnvironment<'_>, role: Role) -> BTreeMap<String, Text> {
+    let name = format!("springtide/{}/{role}", sized.environment.name);
+    BTreeMap::from([
+        (
+            sized.environment.series.profile().application_name_variable.clone(),
+            // NAMEDATALEN cuts at 63 bytes; a name of 40 + 16 fits.
+            Text::plain(name),
+        ),
+        ("PGSSLROOTCERT".to_owned(), Text::plain(format!("{CONFIG_PATH}/ca.crt"))),
+    ])
+}
+
+/// The container's memory is sized from resident bytes, not from Odoo's limits, which count virtual
+/// ones: twice what the processes of the role should hold, so that only a leak meets it.
+fn limits(sized: &SizedEnvironment<'_>, role: Role) -> Limits {
+    let processes = u64::from(match role {
+        Role::Web => sized.workers.web + 2,
+        Role::Cron => sized.workers.cron + 1,
+        Role::Jobs => sized.workers.jobs + 3,
+        _ => 2,
+    });
+    Limits {
+        cpu_milli: None,
+        memory_bytes: Some(2 * processes * springtide_capacity::workers::WORKER_MEMORY),
+    }
+}
+
+/// `odoo.conf` of a role.
+pub fn conf(sized: &SizedEnvironment<'_>, role: Role) -> Text {
+    let workers = &sized.workers;
+    let (prefork, crons) = match role {
+        Role::Web => (workers.web, 0),
+        Role::Cron => (1, workers.cron),
+        Role::Jobs => (workers.jobs, 0),
+        _ => (0, 0),
+    };
+    // Small on purpose: the pool is per process, and 64 (the default) times nine processes is 576.
+    let db_maxconn = match role {
+        Role::Live => LIVE_POOL,
+        _ => 8,
+    };
+    let (user, password) = match role {
+        Role::Jobs => ("jobs", SecretName::DbJobs),
+        _ => ("app", SecretName::DbApp),
+    };
+    let profile = sized.environment.series.profile();
+    let mut text = base(sized, user, password, Role::Pooler);
+    let mut more = String::new();
+    let port = sized.slot.port(role).or(sized.slot.spare_port(Role::Live)).expect("live has a spare port");
+    let event = match role {
+        Role::Live => port,
+        _ => sized.slot.spare_port(role).or(sized.slot.spare_port(Role::Live)).expect("live has a spare port"),
+    };
+    let http = if role == Role::Live { sized.slot.spare_port(Role::Live).expect("live has a spare port") } else { port };
+    let modules = match role {
+        Role::Jobs => format!("{},queue_job", profile.conf.server_wide_modules),
+        _ => profile.conf.server_wide_modules.clone(),
+    };
+    let _ = write!(
+        more,
+        "server_wide_modules = {modules}\n\
+         workers = {prefork}\n\
+         max_cron_threads = {crons}\n\
+         http_interface = 127.0.0.1\n\
+         http_port = {http}\n\
+         {event_option} = {event}\n\
+         proxy_mode = True\n\
+         db_maxconn = {db_maxconn}\n\
+         limit_time_cpu = 60\n\
+         limit_time_real = {LIMIT_TIME_REAL}\n\
+         limit_time_real_cron = -1\n",
+        event_option = profile.event.port_option,
+    );
+    if profile.conf.db_maxconn_gevent {
+        let _ = writeln!(more, "db_maxconn_gevent = {LIVE_POOL}");
+    }
+    if role == Role::Web && profile.health.ready.starts_with("/queue_job/") {
+        // The readiness probe asks for a job that is not there, and queue_job warns each time.
+        more.push_str("log_handler = :INFO,odoo.addons.queue_job.controllers.main:ERROR\n");
+    }
+    text.push(&more);
+    if role == Role::Jobs {
+        let direct = sized.slot.port(Role::Postgres).expect("postgres has a port in every slot");
+        text.push(&format!(
+            "\n[queue_job]\nchannels = root:{}\nscheme = http\nhost = 127.0.0.1\nport = {port}\n\
+             jobrunner_db_host = 127.0.0.1\njobrunner_db_port = {direct}\njobrunner_db_user = jobs\njobrunner_db_password = ",
+            workers.jobs
+        ));
+        text.push_secret(secret(sized, SecretName::DbJobs));
+        text.push("\n");
+    }
+    text
+}
+
+/// `odoo.conf` of a one-shot installer: straight to PostgreSQL, as the owner of the tables.
+pub fn installer_conf(sized: &SizedEnvironment<'_>) -> Text {
+    let mut text = base(sized, "owner", SecretName::DbOwner, Role::Postgres);
+    text.push("workers = 0\nmax_cron_threads = 0\nhttp_enable = False\ndb_maxconn = 8\n");
+    text
+}
+
+fn base(sized: &SizedEnvironment<'_>, user: &str, password: SecretName, through: Role) -> Text {
+    let database = sized.environment.name.database();
+    let port = sized.slot.port(through).expect("postgres and pooler have ports in every slot");
+    let mut text = Text::plain(format!(
+        "; written by springtide; edits are replaced\n\
+         [options]\n\
+         addons_path = {ADDONS_PATH}\n\
+         data_dir = {data}\n\
+         list_db = False\n\
+         db_name = {database}\n\
+         dbfilter = ^{database}$\n\
+         db_host = 127.0.0.1\n\
+         db_port = {port}\n\
+         db_sslmode = verify-ca\n\
+         db_user = {user}\n\
+         db_password = ",
+        data = volume_path(Volume::OdooData),
+    ));
+    text.push_secret(secret(sized, password));
+    text.push("\nadmin_passwd = ");
+    text.push_secret(secret(sized, SecretName::OdooMasterHash));
+    text.push("\n");
+    text
+}

@@ -1,0 +1,109 @@
+//! PgBouncer of one environment.
+//!
+//! The application database is pooled by transaction, the database `postgres` by session: Odoo does
+//! all LISTEN/NOTIFY (bus, cron trigger) there, and notifications vanish in a transaction pool.
+//! Installs and the queue runner go straight to PostgreSQL.
+
+use std::collections::BTreeMap;
+
+use super::{file, mount, secret, tls_files, volume_path};
+use crate::role::Role;
+use crate::sizing::{LIVE_POOL, SizedEnvironment};
+use crate::workload::{
+    CONFIG_PATH, Limits, PortName, Probe, Root, SecretName, StopRule, StopSignal, Text, Volume, WorkloadId,
+    WorkloadSpec,
+};
+
+/// The pooler of `sized`.
+pub fn workload(sized: &SizedEnvironment<'_>) -> WorkloadSpec {
+    let port = sized.slot.port(Role::Pooler).expect("the pooler has a port in every slot");
+    let mut files = vec![file("pgbouncer.ini", Text::plain(ini(sized, port)), true), file("users.txt", users(sized), true)];
+    files.extend(tls_files(sized));
+    WorkloadSpec {
+        id: WorkloadId::of(&sized.environment.name, Role::Pooler),
+        root: Root::Host,
+        command: vec!["pgbouncer".into(), format!("{CONFIG_PATH}/pgbouncer.ini")],
+        env: BTreeMap::new(),
+        files,
+        volumes: vec![mount(Volume::PostgresSocket, true)],
+        ports: BTreeMap::from([(PortName::Sql, port)]),
+        user: sized.slot.user(Role::Pooler),
+        limits: Limits { cpu_milli: None, memory_bytes: Some(512 << 20) },
+        ready: Probe::Tcp { port: PortName::Sql },
+        ready_within_s: 15,
+        stop: StopRule { signal: StopSignal::Int, grace_s: 30 },
+    }
+}
+
+/// Server connections of the application database: what the budget grants its roles, less what
+/// goes to `postgres` or around the pooler.
+pub fn application_pool(sized: &SizedEnvironment<'_>) -> u16 {
+    let workers = &sized.workers;
+    2 * workers.web + 2 * workers.cron + LIVE_POOL + 2 * workers.jobs
+}
+
+/// Server connections of the database `postgres`: a LISTEN per cron process and event server, and
+/// some for notifies, each of which Odoo sends over a new connection.
+pub fn notify_pool(sized: &SizedEnvironment<'_>) -> u16 {
+    sized.workers.cron + 1 + 3
+}
+
+fn ini(sized: &SizedEnvironment<'_>, port: u16) -> String {
+    let database = sized.environment.name.database();
+    let socket = volume_path(Volume::PostgresSocket);
+    let server = sized.slot.port(Role::Postgres).expect("postgres has a port in every slot");
+    let application = application_pool(sized);
+    let notify = notify_pool(sized);
+    // Four times what all processes may open, so that a restart of all of them at once queues
+    // instead of failing.
+    let clients = 4 * u32::from(application + notify) * 3;
+    format!(
+        "; written by springtide; edits are replaced\n\
+         [databases]\n\
+         {database} = host={socket} port={server} dbname={database} pool_mode=transaction pool_size={application} max_db_connections={application}\n\
+         postgres = host={socket} port={server} dbname=postgres pool_mode=session pool_size={notify} max_db_connections={notify}\n\
+         \n\
+         [pgbouncer]\n\
+         listen_addr = 127.0.0.1\n\
+         listen_port = {port}\n\
+         unix_socket_dir =\n\
+         auth_type = scram-sha-256\n\
+         auth_file = {CONFIG_PATH}/users.txt\n\
+         stats_users = monitor\n\
+         client_tls_sslmode = require\n\
+         client_tls_cert_file = {CONFIG_PATH}/tls.crt\n\
+         client_tls_key_file = {CONFIG_PATH}/tls.key\n\
+         client_tls_protocols = secure\n\
+         max_client_conn = {clients}\n\
+         query_wait_timeout = 30\n\
+         server_login_retry = 1\n\
+         server_connect_timeout = 5\n\
+         server_idle_timeout = 600\n\
+         server_lifetime = 3600\n\
+         ignore_startup_parameters = extra_float_digits\n\
+         tcp_keepalive = 1\n\
+         tcp_keepidle = 10\n\
+         tcp_keepintvl = 3\n\
+         tcp_keepcnt = 3\n\
+         log_connections = 0\n\
+         log_disconnections = 0\n\
+         stats_period = 300\n"
+    )
+}
+
+/// Verifiers, the same as PostgreSQL holds: PgBouncer passes a client's SCRAM proof on with them.
+fn users(sized: &SizedEnvironment<'_>) -> Text {
+    let mut text = Text(Vec::new());
+    for (user, verifier) in [
+        ("owner", SecretName::DbOwnerVerifier),
+        ("app", SecretName::DbAppVerifier),
+        ("jobs", SecretName::DbJobsVerifier),
+        ("report", SecretName::DbReportVerifier),
+        ("monitor", SecretName::DbMonitorVerifier),
+    ] {
+        text.push(&format!("\"{user}\" \""));
+        text.push_secret(secret(sized, verifier));
+        text.push("\"\n");
+    }
+    text
+}

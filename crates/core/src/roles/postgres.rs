@@ -1,0 +1,141 @@
+//! PostgreSQL of one environment: own instance, TLS and SCRAM on the wire, tuned by formula.
+//!
+//! `postgresql.conf` holds what needs a restart, `tuning.conf` what a reload takes over. Everything
+//! over TCP is TLS; the Unix socket is for the pooler (SCRAM) and for the administrator (peer).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::{file, mount, tls_files, volume_path};
+use crate::role::Role;
+use crate::sizing::SizedEnvironment;
+use crate::workload::{
+    CONFIG_PATH, Limits, PortName, Probe, Root, StopRule, StopSignal, Text, Volume, WorkloadId, WorkloadSpec,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// The database server of `sized`.
+pub fn workload(sized: &SizedEnvironment<'_>) -> WorkloadSpec {
+    let port = sized.slot.port(Role::Postgres).expect("postgres has a port in every slot");
+    let mut files = vec![
+        file("postgresql.conf", Text::plain(main_conf(sized, port)), false),
+        file("tuning.conf", Text::plain(tuning_conf(sized)), true),
+        file("pg_hba.conf", Text::plain(hba_conf()), true),
+        file("pg_ident.conf", Text::plain("admin root postgres\nadmin root monitor\n"), true),
+    ];
+    files.extend(tls_files(sized));
+    WorkloadSpec {
+        id: WorkloadId::of(&sized.environment.name, Role::Postgres),
+        root: Root::Host,
+        command: vec!["postgres".into(), "-D".into(), volume_path(Volume::PostgresData),
+            "-c".into(), format!("config_file={CONFIG_PATH}/postgresql.conf")],
+        env: BTreeMap::new(),
+        files,
+        volumes: vec![mount(Volume::PostgresData, false), mount(Volume::PostgresSocket, false)],
+        ports: BTreeMap::from([(PortName::Sql, port)]),
+        user: sized.slot.user(Role::Postgres),
+        limits: Limits { cpu_milli: None, memory_bytes: None },
+        ready: Probe::Postgres { port: PortName::Sql },
+        // Crash recovery replays up to max_wal_size; 50 MB/s is what a slow disk does.
+        ready_within_s: 120,
+        stop: StopRule { signal: StopSignal::Int, grace_s: 120 },
+    }
+}
+
+fn main_conf(sized: &SizedEnvironment<'_>, port: u16) -> String {
+    let settings = &sized.settings;
+    let data = volume_path(Volume::PostgresData);
+    let socket = volume_path(Volume::PostgresSocket);
+    format!(
+        "# written by springtide; edits are replaced\n\
+         data_directory = '{data}'\n\
+         hba_file = '{CONFIG_PATH}/pg_hba.conf'\n\
+         ident_file = '{CONFIG_PATH}/pg_ident.conf'\n\
+         cluster_name = '{name}'\n\
+         listen_addresses = '127.0.0.1'\n\
+         port = {port}\n\
+         unix_socket_directories = '{socket}'\n\
+         unix_socket_permissions = 0770\n\
+         max_connections = {max}\n\
+         superuser_reserved_connections = 3\n\
+         shared_buffers = {buffers}MB\n\
+         ssl = on\n\
+         ssl_cert_file = '{CONFIG_PATH}/tls.crt'\n\
+         ssl_key_file = '{CONFIG_PATH}/tls.key'\n\
+         ssl_min_protocol_version = 'TLSv1.2'\n\
+         password_encryption = scram-sha-256\n\
+         shared_preload_libraries = 'pg_stat_statements'\n\
+         pg_stat_statements.max = 10000\n\
+         wal_level = replica\n\
+         wal_buffers = 16MB\n\
+         autovacuum_max_workers = {autovacuum}\n\
+         include '{CONFIG_PATH}/tuning.conf'\n",
+        name = sized.environment.name,
+        max = settings.max_connections,
+        buffers = settings.shared_buffers / MIB,
+        autovacuum = settings.autovacuum_workers,
+    )
+}
+
+fn tuning_conf(sized: &SizedEnvironment<'_>) -> String {
+    let settings = &sized.settings;
+    let mut conf = String::from("# written by springtide; a reload takes these over\n");
+    let sizes = [
+        ("effective_cache_size", settings.effective_cache_size),
+        ("work_mem", settings.work_mem),
+        ("maintenance_work_mem", settings.maintenance_work_mem),
+        ("autovacuum_work_mem", settings.autovacuum_work_mem),
+        ("max_wal_size", settings.max_wal_size),
+        ("min_wal_size", settings.max_wal_size / 4),
+    ];
+    for (name, bytes) in sizes {
+        let _ = writeln!(conf, "{name} = {}MB", bytes / MIB);
+    }
+    conf.push_str(
+        "checkpoint_timeout = 15min\n\
+         checkpoint_completion_target = 0.9\n\
+         wal_compression = on\n\
+         random_page_cost = 1.1\n\
+         effective_io_concurrency = 200\n\
+         jit = off\n\
+         max_parallel_workers_per_gather = 0\n\
+         default_statistics_target = 100\n\
+         autovacuum_naptime = 15s\n\
+         autovacuum_vacuum_cost_delay = 2ms\n\
+         autovacuum_vacuum_cost_limit = 1000\n\
+         autovacuum_vacuum_scale_factor = 0.05\n\
+         autovacuum_analyze_scale_factor = 0.02\n\
+         autovacuum_vacuum_insert_scale_factor = 0.05\n\
+         tcp_keepalives_idle = 10\n\
+         tcp_keepalives_interval = 3\n\
+         tcp_keepalives_count = 3\n\
+         client_connection_check_interval = 10s\n\
+         track_io_timing = on\n\
+         log_lock_waits = on\n\
+         deadlock_timeout = 1s\n\
+         log_min_duration_statement = 1s\n\
+         log_temp_files = 10MB\n\
+         log_autovacuum_min_duration = 5s\n\
+         log_checkpoints = on\n\
+         log_line_prefix = '%m [%p] %q%u@%d %a '\n\
+         log_timezone = 'UTC'\n\
+         timezone = 'UTC'\n",
+    );
+    conf
+}
+
+fn hba_conf() -> String {
+    "# written by springtide; edits are replaced\n\
+     # administrator and probe: by the kernel's word over the Unix socket\n\
+     local all postgres peer map=admin\n\
+     local all monitor peer map=admin\n\
+     # the pooler on the same machine\n\
+     local all owner,app,jobs,report scram-sha-256\n\
+     # everything on the wire is TLS\n\
+     hostssl all owner,app,jobs,report,monitor 127.0.0.1/32 scram-sha-256\n\
+     hostssl replication backup 127.0.0.1/32 scram-sha-256\n\
+     hostssl postgres backup 127.0.0.1/32 scram-sha-256\n\
+     hostnossl all all all reject\n"
+        .to_owned()
+}

@@ -1,0 +1,144 @@
+//! Routes: how users reach an environment, as Traefik's dynamic configuration.
+//!
+//! The configuration is built as JSON values, so that no name can break out of its field (JSON is
+//! YAML, which is what Traefik reads). The digest of a route is part of a middleware's name: when
+//! Traefik's API shows that name, this very version is live.
+
+use serde_json::{Value, json};
+
+use super::proxy::PROXY_TIMEOUT_S;
+use super::{secret, volume_path};
+use crate::digest::Digest;
+use crate::layout::Slot;
+use crate::role::Role;
+use crate::sizing::SizedEnvironment;
+use crate::workload::{SecretName, Text, Volume};
+
+/// An environment's route, without its certificate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// Digest of everything but the certificate's bytes.
+    pub digest: Digest,
+    /// File name in the routes folder.
+    pub file: String,
+    body: Value,
+    certificate: crate::workload::SecretRef,
+    key: crate::workload::SecretRef,
+}
+
+/// Places of the certificate in the JSON text; no value of ours can hold a NUL.
+const CERTIFICATE: &str = "\u{0}certificate";
+const KEY: &str = "\u{0}key";
+
+/// Settings shared by all routes: TLS 1.2 at least, no unknown host name.
+pub fn shared() -> (String, String) {
+    let body = json!({ "tls": { "options": { "default": {
+        "minVersion": "VersionTLS12",
+        "sniStrict": false,
+        "cipherSuites": [
+            "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+            "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        ],
+    } } } });
+    ("_shared.yml".to_owned(), serde_json::to_string_pretty(&body).expect("a JSON value always prints"))
+}
+
+/// Name of the middleware that carries the digest.
+pub fn marker(environment: &crate::names::EnvironmentName, digest: &Digest) -> String {
+    format!("{environment}-rev-{digest}")
+}
+
+/// The route of `sized`.
+pub fn route(sized: &SizedEnvironment<'_>) -> Route {
+    let body = body(sized, "REV");
+    let digest = Digest::of_json(&body);
+    let name = &sized.environment.name;
+    Route {
+        digest,
+        file: format!("{name}.yml"),
+        body: self::body(sized, &marker(name, &digest)),
+        certificate: secret(sized, SecretName::Certificate),
+        key: secret(sized, SecretName::CertificateKey),
+    }
+}
+
+impl Route {
+    /// The file's content, with the certificate as secret reference.
+    pub fn content(&self) -> Text {
+        let json = serde_json::to_string_pretty(&self.body).expect("a JSON value always prints");
+        let mut text = Text(Vec::new());
+        let quoted = |word: &str| serde_json::to_string(word).expect("a string always prints");
+        let (before, rest) = json.split_once(&quoted(CERTIFICATE)).expect("the body names the certificate");
+        let (between, after) = rest.split_once(&quoted(KEY)).expect("the body names the key after it");
+        text.push(before);
+        text.push("\"");
+        text.push_secret(self.certificate.clone());
+        text.push("\"");
+        text.push(between);
+        text.push("\"");
+        text.push_secret(self.key.clone());
+        text.push("\"");
+        text.push(after);
+        text
+    }
+}
+
+fn body(sized: &SizedEnvironment<'_>, marker: &str) -> Value {
+    let name = sized.environment.name.as_str();
+    let host = sized.environment.host.as_str();
+    let profile = sized.environment.series.profile();
+    let url = |port: Option<u16>| format!("http://127.0.0.1:{}", port.expect("the role listens"));
+    let web = url(sized.slot.port(Role::Web));
+    let live = url(sized.slot.port(Role::Live));
+    let notice = url(Slot::ESTATE.port(Role::Notice));
+    let chain = [marker.to_owned(), format!("{name}-starting")];
+    let balanced = |url: &str, path: &str| {
+        json!({ "loadBalancer": {
+            "servers": [{ "url": url }],
+            "passHostHeader": true,
+            "healthCheck": { "path": path, "hostname": host, "interval": "2s", "timeout": "3s" },
+        } })
+    };
+    let ready = profile.health.ready.replace("{database}", &sized.environment.name.database());
+    let live_service = match &profile.event.health {
+        Some(path) => balanced(&live, path),
+        None => json!({ "loadBalancer": { "servers": [{ "url": live }], "passHostHeader": true } }),
+    };
+    let _ = PROXY_TIMEOUT_S;
+    let _ = volume_path(Volume::Routes);
+    json!({
+        "http": {
+            "routers": {
+                format!("{name}-web"): {
+                    "rule": format!("Host(`{host}`)"), "entryPoints": ["https"], "tls": {},
+                    "service": format!("{name}-web"), "middlewares": chain, "priority": 10,
+                },
+                format!("{name}-live"): {
+                    "rule": format!("Host(`{host}`) && PathPrefix(`{}`)", profile.event.path),
+                    "entryPoints": ["https"], "tls": {},
+                    "service": format!("{name}-live"), "middlewares": chain, "priority": 20,
+                },
+                // The database manager, and the job route, which answers anybody by design.
+                format!("{name}-blocked"): {
+                    "rule": format!("Host(`{host}`) && (PathPrefix(`/web/database`) || PathPrefix(`/queue_job`))"),
+                    "entryPoints": ["https"], "tls": {},
+                    "service": format!("{name}-notice"), "middlewares": [marker, format!("{name}-blocked")], "priority": 30,
+                },
+            },
+            "middlewares": {
+                marker: { "headers": { "stsSeconds": 31_536_000, "contentTypeNosniff": true } },
+                format!("{name}-starting"): { "errors": {
+                    "status": ["502-504"], "service": format!("{name}-notice"), "query": format!("/starting/{name}"),
+                } },
+                format!("{name}-blocked"): { "replacePath": { "path": "/blocked" } },
+            },
+            "services": {
+                format!("{name}-web"): balanced(&web, &ready),
+                format!("{name}-live"): live_service,
+                format!("{name}-notice"): { "loadBalancer": { "servers": [{ "url": notice }] } },
+            },
+        },
+        "tls": { "certificates": [{ "certFile": CERTIFICATE, "keyFile": KEY }] },
+    })
+}

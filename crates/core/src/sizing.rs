@@ -1,0 +1,73 @@
+//! Sizing: a checked environment on a known machine becomes numbers, each with its rule.
+
+use std::borrow::Cow;
+
+use springtide_capacity::budget::{Budget, BudgetInput, budget};
+use springtide_capacity::postgres::{PostgresInput, PostgresSettings, postgres};
+use springtide_capacity::workers::{Workers, WorkersInput, workers};
+
+use crate::check::{CheckedEnvironment, CheckedPeak};
+use crate::layout::Slot;
+use crate::observe::HostFacts;
+
+/// `db_maxconn` of the event server: its LISTEN and what polls need at once.
+pub const LIVE_POOL: u16 = 4;
+
+/// An environment with everything computed that its workloads need.
+#[derive(Debug, Clone)]
+pub struct SizedEnvironment<'a> {
+    /// The environment as it is now, active peaks laid over it.
+    pub environment: Cow<'a, CheckedEnvironment>,
+    /// Where its ports and ids lie.
+    pub slot: Slot,
+    /// Cores it may use.
+    pub cpus: u32,
+    /// Bytes it may use.
+    pub memory_bytes: u64,
+    /// Odoo processes.
+    pub workers: Workers,
+    /// PostgreSQL's parameters.
+    pub settings: PostgresSettings,
+    /// The connection budget.
+    pub budget: Budget,
+}
+
+/// Sizes `environment` as it is at `now` (seconds since 1970) on a machine it shares evenly with
+/// `sharing` environments, itself included.
+pub fn size<'a>(
+    environment: &'a CheckedEnvironment,
+    peaks: &[CheckedPeak],
+    slot: Slot,
+    host: &HostFacts,
+    sharing: usize,
+    now: i64,
+) -> SizedEnvironment<'a> {
+    let current = environment.at(peaks, now);
+    let sharing = sharing.max(1);
+    let cpus = current.resources.cpus.unwrap_or_else(|| (host.cpus / sharing as u32).max(1));
+    let memory_bytes =
+        current.resources.memory.map_or_else(|| host.memory_bytes / sharing as u64, |size| size.bytes());
+    let ask = |of: &CheckedEnvironment, burst| WorkersInput {
+        users: of.users,
+        cpus,
+        memory_bytes,
+        web: of.workers.web,
+        cron: of.workers.cron,
+        jobs: of.workers.jobs,
+        burst,
+    };
+    let burst = match (&current, current.burst_workers) {
+        (Cow::Owned(_), Some(most)) => Some((workers(&ask(environment, None)).web, most)),
+        _ => None,
+    };
+    let workers = workers(&ask(&current, burst));
+    let settings = postgres(&PostgresInput { cpus, memory_bytes, max_connections: current.max_connections });
+    let budget = budget(&BudgetInput {
+        web: workers.web,
+        cron: workers.cron,
+        jobs: workers.jobs,
+        live_pool: LIVE_POOL,
+        max_connections: settings.max_connections,
+    });
+    SizedEnvironment { environment: current, slot, cpus, memory_bytes, workers, settings, budget }
+}

@@ -1,0 +1,12 @@
+//! The data tier: secrets, PostgreSQL roles and databases, templates, installs and final backups.
+//!
+//! Everything here acts (files, SQL, tasks); what to do was decided in `springtide-core`.
+
+mod folders;
+pub mod destroy;
+pub mod hash;
+pub mod install;
+pub mod odoo_log;
+pub mod postgres;
+pub mod secrets;
+pub mod template;

@@ -1,0 +1,11 @@
+//! PostgreSQL from the administrator's side: connecting, roles, configuration, table settings.
+
+mod admin;
+mod autovacuum;
+mod configure;
+mod roles;
+
+pub use admin::{Admin, AdminError, database_of};
+pub use autovacuum::autovacuum;
+pub use configure::{Configure, TEMPLATE_DATABASE, configure, mark_template, observe};
+pub use roles::DbRole;

@@ -1,0 +1,260 @@
+//! Against the process driver, real PostgreSQL, the real Odoo 19 root and real passlib. Needs user
+//! root, the PostgreSQL server programs and the root that `make setup` puts into the cache; there is
+//! no way to pass without them.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use secrecy::ExposeSecret as _;
+use springtide_core::digest::Digest;
+use springtide_core::layout::Slot;
+use springtide_core::names::EnvironmentName;
+use springtide_core::role::Role;
+use springtide_core::series::Series;
+use springtide_core::workload::{Root, SecretName, SecretRef, Volume};
+use springtide_data::destroy::{final_backup, verify};
+use springtide_data::postgres::{Admin, AdminError, Configure, DbRole, configure, observe};
+use springtide_data::secrets::SecretStore;
+use springtide_data::template::{self, CopyMethod, TemplateError, TemplateSpec};
+use springtide_driver::{Driver, Generation, ProcessDriver, Task, TaskMount, hidden_command};
+
+const G: Generation = Generation(1);
+const SLOT: Slot = Slot(39);
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(code) = hidden_command(&args) {
+        std::process::exit(code);
+    }
+    let cache = PathBuf::from(std::env::var("SPRINGTIDE_CACHE").unwrap_or_else(|_| "/var/cache/springtide".into()));
+    assert!(cache.join("odoo/19.0/root/usr/bin/odoo").exists(), "the Odoo 19 root is missing: run `make setup`");
+    let temp = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    let driver = Arc::new(ProcessDriver::new(temp.path().join("state"), std::env::current_exe().unwrap(), cache.clone()));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(900), all(driver.clone(), temp.path(), &cache)).await.unwrap();
+        });
+    }));
+    runtime.block_on(driver.shutdown()).unwrap();
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn spec(modules: &[&str]) -> TemplateSpec {
+    TemplateSpec { series: Series::DEFAULT, modules: modules.iter().map(|m| m.parse().unwrap()).collect(), demo: false }
+}
+
+async fn all(driver: Arc<ProcessDriver>, temp: &Path, cache: &Path) {
+    let environment: EnvironmentName = "big-shop".parse().unwrap();
+    let store = SecretStore::open(temp.join("secrets")).unwrap();
+    store.ensure_environment(&environment).unwrap();
+    passlib_agrees(&store, &environment, cache);
+
+    // A module that does not exist is an error that names it, and nothing stays.
+    let bad = spec(&["base", "no_such_module"]);
+    match template::build(&*driver, &bad, G, &|_| {}).await {
+        Err(TemplateError::Modules { modules, .. }) => assert_eq!(modules, ["no_such_module"]),
+        other => panic!("{other:?}"),
+    }
+    assert!(std::fs::read_dir(template::folder(&*driver)).unwrap().next().is_none(), "leftovers of a failed build");
+
+    let good = spec(&["base", "web"]);
+    template::build(&*driver, &good, G, &|_| {}).await.unwrap();
+    template::build(&*driver, &good, G, &|_| panic!("it exists")).await.unwrap();
+    assert_eq!(template::list(&*driver), BTreeSet::from([good.key()]));
+    let manifest = template::manifest(&*driver, &good.key()).unwrap();
+    assert!(manifest.modules.contains_key("web") && manifest.bytes > 10_000_000, "{manifest:?}");
+
+    let copied = template::copy(&*driver, &good.key(), &environment, SLOT, CopyMethod::Auto).await.unwrap();
+    assert!(copied.bytes > 10_000_000, "{copied:?}");
+    assert_eq!(template::copy(&*driver, &good.key(), &environment, SLOT, CopyMethod::Auto).await.unwrap().bytes, 0);
+    let pgdata = driver.volume(Some(&environment), Volume::PostgresData);
+    let meta = std::fs::metadata(&pgdata).unwrap();
+    assert_eq!((meta.uid(), meta.mode() & 0o7777), (SLOT.user(Role::Postgres).uid, 0o700));
+    let filestore = driver.volume(Some(&environment), Volume::OdooData).join("filestore/big_shop");
+    assert_eq!(std::fs::metadata(&filestore).unwrap().mode() & 0o7777, 0o2770);
+
+    let server = start(&driver, &environment).await;
+    let socket = driver.volume(Some(&environment), Volume::PostgresSocket);
+    let port = SLOT.port(Role::Postgres).unwrap();
+    let admin = connect(&socket, port).await;
+    identities(&admin, &store, &environment).await;
+    roles(&socket, port, &store, &environment).await;
+
+    let to = temp.join("final");
+    let backup = final_backup(&*driver, &environment, SLOT, &to, G).await.unwrap();
+    assert!(backup.tables > 50 && backup.files.contains_key("filestore.tar"), "{backup:?}");
+    std::fs::OpenOptions::new().append(true).open(to.join("filestore.tar")).and_then(|mut f| std::io::Write::write_all(&mut f, b"x")).unwrap();
+    assert!(verify(&to).is_err(), "a changed file was not noticed");
+
+    let pid = std::fs::read_to_string(pgdata.join("postmaster.pid")).unwrap();
+    kill(Pid::from_raw(pid.lines().next().unwrap().parse().unwrap()), Signal::SIGINT).unwrap();
+    let log = server.await.unwrap();
+    assert!(!store.redact_check(&log).unwrap(), "a secret is in PostgreSQL's log");
+}
+
+fn passlib_agrees(store: &SecretStore, environment: &EnvironmentName, cache: &Path) {
+    let get = |name| store.get(&SecretRef { environment: Some(environment.clone()), name }).unwrap();
+    let script = "import sys; from passlib.context import CryptContext; w, h = sys.stdin.read().split(); \
+                  c = CryptContext(schemes=['pbkdf2_sha512'], pbkdf2_sha512__rounds=600000); \
+                  assert c.verify(w, h) and not c.verify(w + 'x', h) and not c.needs_update(h)";
+    let mut child = Command::new("chroot")
+        .args([cache.join("odoo/19.0/root").to_str().unwrap(), "/usr/bin/python3", "-c", script])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let input = format!("{} {}", get(SecretName::OdooAdmin).expose_secret(), get(SecretName::OdooAdminHash).expose_secret());
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "passlib refuses our hash");
+}
+
+/// Starts PostgreSQL on the copy with strict rules and full statement logging; its log comes back.
+async fn start(driver: &Arc<ProcessDriver>, environment: &EnvironmentName) -> tokio::task::JoinHandle<String> {
+    let major = driver.observe().await.unwrap().host.postgres_major.unwrap();
+    let mount = |volume, at: &str| TaskMount { from: driver.volume(Some(environment), volume), at: at.into(), read_only: false };
+    let mut command = vec![format!("/usr/lib/postgresql/{major}/bin/postgres"), "-D".into(), "/srv/springtide/data".into()];
+    for setting in [
+        "hba_file=/srv/springtide/config/hba",
+        "ident_file=/srv/springtide/config/ident",
+        "unix_socket_directories=/srv/springtide/socket",
+        "unix_socket_permissions=0770",
+        "listen_addresses=",
+        "fsync=off",
+        "log_statement=all",
+        "log_min_duration_statement=0",
+        &format!("port={}", SLOT.port(Role::Postgres).unwrap()),
+    ] {
+        command.extend(["-c".into(), setting.into()]);
+    }
+    let task = Task {
+        name: "bench-postgres".into(),
+        root: Root::Host,
+        command,
+        env: BTreeMap::new(),
+        files: vec![
+            ("hba".into(), "local all postgres peer map=springtide\nlocal all all scram-sha-256\n".into()),
+            ("ident".into(), "springtide root postgres\n".into()),
+        ],
+        mounts: vec![mount(Volume::PostgresData, "/srv/springtide/data"), mount(Volume::PostgresSocket, "/srv/springtide/socket")],
+        user: SLOT.user(Role::Postgres),
+        deadline_s: 300,
+    };
+    let driver = driver.clone();
+    tokio::spawn(async move {
+        let outcome = driver.run_task(&task, G).await.unwrap();
+        std::fs::read_to_string(outcome.log).unwrap()
+    })
+}
+
+async fn connect(socket: &Path, port: u16) -> Admin {
+    let mut last = None;
+    for _ in 0..100 {
+        match Admin::connect(socket, port, "postgres").await {
+            Ok(admin) => return admin,
+            Err(error) => last = Some(error),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{last:?}");
+}
+
+async fn identities(admin: &Admin, store: &SecretStore, environment: &EnvironmentName) {
+    let get = |name| store.get(&SecretRef { environment: Some(environment.clone()), name }).unwrap();
+    let before = observe(admin, environment).await.unwrap();
+    assert_eq!(before.configured, None);
+    assert!(before.modules.contains(&"web".parse().unwrap()));
+    let mut wanted = Configure {
+        environment: environment.clone(),
+        base_url: "https://shop.example".into(),
+        report_url: "http://127.0.0.1:21392".into(),
+        fingerprint: Digest::of_bytes(b"one"),
+        admin_password_hash: get(SecretName::OdooAdminHash),
+        database_secret: get(SecretName::OdooDatabaseSecret),
+        verifiers: [
+            (DbRole::Owner, SecretName::DbOwnerVerifier),
+            (DbRole::App, SecretName::DbAppVerifier),
+            (DbRole::Jobs, SecretName::DbJobsVerifier),
+            (DbRole::Report, SecretName::DbReportVerifier),
+            (DbRole::Monitor, SecretName::DbMonitorVerifier),
+            (DbRole::Backup, SecretName::DbBackupVerifier),
+        ]
+        .map(|(role, name)| (role, get(name)))
+        .into(),
+        fresh_identity: true,
+        connection_limits: BTreeMap::from([(DbRole::Report, 5)]),
+    };
+    configure(admin, &wanted).await.unwrap();
+    assert_eq!(observe(admin, environment).await.unwrap().configured, Some(wanted.fingerprint));
+    // A second time: a new fingerprint, the same identity.
+    wanted.fingerprint = Digest::of_bytes(b"two");
+    wanted.database_secret = "must not be used".to_owned().into();
+    configure(admin, &wanted).await.unwrap();
+    assert_eq!(observe(admin, environment).await.unwrap().configured, Some(wanted.fingerprint));
+    let reserved: EnvironmentName = "postgres".parse().unwrap();
+    assert!(matches!(observe(admin, &reserved).await, Err(AdminError::ReservedName(_))));
+}
+
+async fn roles(socket: &Path, port: u16, store: &SecretStore, environment: &EnvironmentName) {
+    let login = async |role: &str, secret, database: &str| {
+        let password = store.get(&SecretRef { environment: Some(environment.clone()), name: secret }).unwrap();
+        let mut config = tokio_postgres::Config::new();
+        config.host_path(socket).port(port).user(role).dbname(database).password(password.expose_secret());
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        Ok::<_, tokio_postgres::Error>(client)
+    };
+    let one = async |client: &tokio_postgres::Client, sql: &str| -> String { client.query_one(sql, &[]).await.unwrap().get(0) };
+
+    let app = login("app", SecretName::DbApp, "big_shop").await.unwrap();
+    assert_eq!(one(&app, "SELECT current_user::text").await, "owner");
+    assert_eq!(one(&app, "SHOW lock_timeout").await, "15s");
+    let secret = one(&app, "SELECT value FROM ir_config_parameter WHERE key = 'database.secret'").await;
+    let wanted = store.get(&SecretRef { environment: Some(environment.clone()), name: SecretName::OdooDatabaseSecret }).unwrap();
+    assert_eq!(secret, wanted.expose_secret());
+    assert_eq!(one(&app, "SELECT value FROM ir_config_parameter WHERE key = 'web.base.url'").await, "https://shop.example");
+    app.batch_execute("CREATE TABLE made_as_owner (id serial primary key)").await.unwrap();
+    // What psycopg2's reset() does keeps the role of the login.
+    app.batch_execute("RESET ALL; SET SESSION AUTHORIZATION DEFAULT").await.unwrap();
+    app.batch_execute("DISCARD ALL").await.unwrap();
+    assert_eq!(one(&app, "SELECT current_user::text").await, "owner");
+    // Even a client that drops the role leaves nothing that is not the owner's.
+    app.batch_execute("SET ROLE NONE").await.unwrap();
+    assert_eq!(one(&app, "SELECT current_user::text").await, "app");
+    app.batch_execute("CREATE TABLE made_as_app (id serial primary key); CREATE VIEW v_as_app AS SELECT * FROM made_as_app").await.unwrap();
+    app.batch_execute("CREATE TEMP TABLE passing AS SELECT 1 AS one; ALTER TABLE res_partner ADD COLUMN x_test integer").await.unwrap();
+    let jobs = login("jobs", SecretName::DbJobs, "big_shop").await.unwrap();
+    jobs.batch_execute("SET ROLE NONE").await.unwrap();
+    jobs.batch_execute("ALTER TABLE made_as_app ADD COLUMN more text; INSERT INTO made_as_app (more) VALUES ('x')").await.unwrap();
+    let strangers = "SELECT count(*)::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND pg_get_userbyid(relowner) IN ('app', 'jobs')";
+    assert_eq!(one(&jobs, strangers).await, "0");
+    let tables = "SELECT count(*)::text FROM pg_roles WHERE rolname IN ('owner','app','jobs','report','monitor','backup')
+                  AND (rolsuper OR rolcreatedb OR rolcreaterole OR rolbypassrls)";
+    assert_eq!(one(&jobs, tables).await, "0");
+
+    let report = login("report", SecretName::DbReport, "big_shop").await.unwrap();
+    assert_eq!(one(&report, "SELECT count(*)::text FROM made_as_app").await, "1");
+    report.batch_execute("SET default_transaction_read_only = off").await.unwrap();
+    assert!(report.batch_execute("DELETE FROM made_as_app").await.is_err());
+    for (role, secret, database, may) in [
+        ("monitor", SecretName::DbMonitor, "postgres", true),
+        ("owner", SecretName::DbOwner, "postgres", true),
+        ("report", SecretName::DbReport, "postgres", false),
+        ("backup", SecretName::DbBackup, "big_shop", true),
+        ("app", SecretName::DbJobs, "big_shop", false),
+        ("app", SecretName::DbApp, "template1", false),
+    ] {
+        assert_eq!(login(role, secret, database).await.is_ok(), may, "{role} into {database}");
+    }
+    let vacuum = "SELECT coalesce(array_to_string(reloptions, ','), '') FROM pg_class WHERE relname = 'res_users'";
+    assert!(one(&report, vacuum).await.contains("fillfactor=70"));
+}

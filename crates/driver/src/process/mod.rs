@@ -1,0 +1,210 @@
+//! The process driver: workloads as plain processes of this machine.
+//!
+//! ```text
+//! ProcessDriver ──socket──▶ supervisor ──spawns──▶ keeper (launch) ──forks──▶ workload
+//!      └── spawns ──▶ keeper (launch-task) ──forks──▶ task
+//! ```
+//! The driver is a client and may die at any time; the supervisor decides and watches ([`unit`]);
+//! the keeper prepares, records and waits ([`keeper`], [`prepare`], [`sandbox`], [`child`]). What a
+//! process *is* stands in [`identity`], where it lies in [`paths`].
+//!
+//! The rule that keeps it right: nothing runs that is not recorded first, and nothing is believed
+//! that is not seen in `/proc` with its start time.
+
+mod cgroup;
+mod child;
+mod facts;
+mod handle;
+mod hidden;
+mod identity;
+mod keeper;
+mod logs;
+mod paths;
+mod ports;
+mod prepare;
+mod probe;
+mod programs;
+mod records;
+mod sandbox;
+mod supervisor;
+mod task;
+mod unit;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use nix::sys::signal::Signal;
+use springtide_core::names::EnvironmentName;
+use springtide_core::observe::{WorkloadObservation, WorkloadState};
+use springtide_core::workload::{Volume, WorkloadId};
+
+pub use hidden::hidden_command;
+
+use self::identity::Birth;
+use self::paths::{Paths, io, read_json};
+use self::records::{Run, Status, Wanted};
+use self::wire::{Answer, Request};
+use crate::{Driver, DriverError, DriverObservation, Ensured, Generation, ResolvedWorkload, Task, TaskOutcome};
+
+/// Runs workloads as processes of this machine. Cheap to make; holds nothing open.
+pub struct ProcessDriver {
+    paths: Paths,
+}
+
+impl ProcessDriver {
+    /// A driver for a state folder (absolute path). `springtide_binary` must serve
+    /// [`hidden_command`]; `cache` holds Odoo roots and tools.
+    pub fn new(state: PathBuf, springtide_binary: PathBuf, cache: PathBuf) -> Self {
+        Self { paths: Paths { state, cache, binary: springtide_binary } }
+    }
+
+    /// Stops all workloads and ends the supervisor; they stay stopped until ensured again. Without
+    /// a supervisor it starts one first, so that orphans are ended too.
+    ///
+    /// # Errors
+    /// When the supervisor cannot be started or reached.
+    pub async fn shutdown(&self) -> Result<(), DriverError> {
+        if !self.paths.state.exists() {
+            return Ok(());
+        }
+        let pid = self.supervisor_pid().await?;
+        wire::demand(&self.paths, &Request::Shutdown).await?;
+        // Answered is not gone: whoever deletes the folder next must not race with its end.
+        let Some(supervisor) = pid.and_then(Birth::of) else { return Ok(()) };
+        for _ in 0..250 {
+            if !supervisor.alive() {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        supervisor.signal(Signal::SIGKILL);
+        Ok(())
+    }
+
+    /// Process id of the supervisor, starting one if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be started or reached.
+    pub async fn supervisor_pid(&self) -> Result<Option<i32>, DriverError> {
+        let hello = Request::Hello { version: env!("CARGO_PKG_VERSION").to_owned() };
+        match wire::demand(&self.paths, &hello).await? {
+            Answer::Hello { pid, .. } => Ok(i32::try_from(pid).ok()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn done(&self, request: &Request) -> Result<(), DriverError> {
+        match wire::demand(&self.paths, request).await? {
+            Answer::Done => Ok(()),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+fn unexpected() -> DriverError {
+    DriverError::Supervisor("it answered another question".to_owned())
+}
+
+/// Kills a group and the members of a session that are not in it.
+fn kill_all(group: &cgroup::Group, session: &BTreeSet<i32>) {
+    group.kill();
+    for pid in session {
+        if let Some(member) = Birth::of(*pid) {
+            member.signal(Signal::SIGKILL);
+        }
+    }
+}
+
+/// Workloads as the files tell, when nobody watches them.
+fn unwatched(paths: &Paths) -> BTreeMap<WorkloadId, WorkloadObservation> {
+    let mut workloads = BTreeMap::new();
+    for folder in paths.all() {
+        let Some(workload) = read_json::<ResolvedWorkload>(&folder.spec()) else { continue };
+        let run = read_json::<Run>(&folder.run()).filter(|run| run.main.alive());
+        let status: Status = read_json(&folder.status()).unwrap_or_default();
+        let (state, why) = match (&run, status.wanted) {
+            (None, Wanted::Stopped) => (WorkloadState::Stopped, "stopped on purpose".to_owned()),
+            (None, Wanted::GaveUp) => (WorkloadState::GaveUp, status.why),
+            (Some(_), _) => (WorkloadState::Unwatched, "it runs; the supervisor is away".to_owned()),
+            (None, Wanted::Running) => (WorkloadState::Unwatched, "it does not run; the supervisor is away".to_owned()),
+        };
+        let observation = WorkloadObservation {
+            digest: run.as_ref().map_or(workload.digest, |run| run.digest),
+            state,
+            pid: run.as_ref().map(|run| run.main.pid),
+            restarts: status.restarts,
+            up_s: run.as_ref().and_then(|run| run.main.up_s()),
+            resident_bytes: run.as_ref().map(|run| identity::resident_bytes(&run.main.session())),
+            why,
+        };
+        workloads.insert(workload.spec.id, observation);
+    }
+    workloads
+}
+
+#[async_trait]
+impl Driver for ProcessDriver {
+    async fn observe(&self) -> Result<DriverObservation, DriverError> {
+        // Asking does not start a supervisor: observation changes nothing.
+        let watched = match wire::ask(&self.paths, &Request::Status).await? {
+            Some(Answer::Status { workloads }) => Some(workloads),
+            Some(_) => return Err(unexpected()),
+            None => None,
+        };
+        let paths = self.paths.clone();
+        tokio::task::spawn_blocking(move || DriverObservation {
+            host: facts::read(&paths),
+            workloads: watched.unwrap_or_else(|| unwatched(&paths)),
+        })
+        .await
+        .map_err(|_| DriverError::Supervisor("facts of the machine could not be read".to_owned()))
+    }
+
+    async fn ensure_workload(&self, workload: &ResolvedWorkload, generation: Generation) -> Result<Ensured, DriverError> {
+        let request = Request::Ensure { workload: Box::new(workload.clone()), generation };
+        match wire::demand(&self.paths, &request).await? {
+            Answer::Ensured { what } => Ok(what),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn wait_ready(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        self.done(&Request::WaitReady { id: id.clone() }).await
+    }
+
+    async fn stop_workload(&self, id: &WorkloadId, generation: Generation) -> Result<(), DriverError> {
+        self.done(&Request::Stop { id: id.clone(), generation }).await
+    }
+
+    async fn remove_workload(&self, id: &WorkloadId, generation: Generation) -> Result<(), DriverError> {
+        self.done(&Request::Remove { id: id.clone(), generation }).await
+    }
+
+    async fn run_task(&self, task: &Task, generation: Generation) -> Result<TaskOutcome, DriverError> {
+        self.done(&Request::Fence { generation }).await?;
+        task::run(&self.paths, task).await
+    }
+
+    fn volume(&self, environment: Option<&EnvironmentName>, volume: Volume) -> PathBuf {
+        self.paths.volume(environment, volume)
+    }
+
+    fn estate_folder(&self) -> PathBuf {
+        self.paths.state.join("estate")
+    }
+
+    async fn remove_volumes(&self, environment: &EnvironmentName, generation: Generation) -> Result<(), DriverError> {
+        self.done(&Request::Fence { generation }).await?;
+        let folder = self.paths.environment(environment).join("volumes");
+        match tokio::fs::remove_dir_all(&folder).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", &folder)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn logs(&self, id: &WorkloadId) -> Vec<PathBuf> {
+        logs::all(&self.paths.workload(id).log())
+    }
+}
