@@ -17,3 +17,5 @@ pub mod merge;
 pub mod spec;
 pub mod roles;
 pub mod sizing;
+pub mod plan;
+pub mod lint;

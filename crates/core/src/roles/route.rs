@@ -1,34 +1,28 @@
 //! Routes: how users reach an environment, as Traefik's dynamic configuration.
 //!
 //! The configuration is built as JSON values, so that no name can break out of its field (JSON is
-//! YAML, which is what Traefik reads). The digest of a route is part of a middleware's name: when
+//! YAML, which is what Traefik reads). Certificate and key are files beside it. The digest of a route is part of a middleware's name: when
 //! Traefik's API shows that name, this very version is live.
 
 use serde_json::{Value, json};
 
-use super::proxy::PROXY_TIMEOUT_S;
-use super::{secret, volume_path};
+use super::volume_path;
 use crate::digest::Digest;
 use crate::layout::Slot;
 use crate::role::Role;
 use crate::sizing::SizedEnvironment;
-use crate::workload::{SecretName, Text, Volume};
+use crate::workload::Volume;
 
-/// An environment's route, without its certificate.
+/// An environment's route.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
-    /// Digest of everything but the certificate's bytes.
+    /// Digest of everything but the certificate.
     pub digest: Digest,
-    /// File name in the routes folder.
+    /// File name in the routes folder; certificate and key lie beside it as `.crt` and `.key`.
     pub file: String,
-    body: Value,
-    certificate: crate::workload::SecretRef,
-    key: crate::workload::SecretRef,
+    /// Content.
+    pub content: String,
 }
-
-/// Places of the certificate in the JSON text; no value of ours can hold a NUL.
-const CERTIFICATE: &str = "\u{0}certificate";
-const KEY: &str = "\u{0}key";
 
 /// Settings shared by all routes: TLS 1.2 at least, no unknown host name.
 pub fn shared() -> (String, String) {
@@ -54,34 +48,9 @@ pub fn route(sized: &SizedEnvironment<'_>) -> Route {
     let body = body(sized, "REV");
     let digest = Digest::of_json(&body);
     let name = &sized.environment.name;
-    Route {
-        digest,
-        file: format!("{name}.yml"),
-        body: self::body(sized, &marker(name, &digest)),
-        certificate: secret(sized, SecretName::Certificate),
-        key: secret(sized, SecretName::CertificateKey),
-    }
-}
-
-impl Route {
-    /// The file's content, with the certificate as secret reference.
-    pub fn content(&self) -> Text {
-        let json = serde_json::to_string_pretty(&self.body).expect("a JSON value always prints");
-        let mut text = Text(Vec::new());
-        let quoted = |word: &str| serde_json::to_string(word).expect("a string always prints");
-        let (before, rest) = json.split_once(&quoted(CERTIFICATE)).expect("the body names the certificate");
-        let (between, after) = rest.split_once(&quoted(KEY)).expect("the body names the key after it");
-        text.push(before);
-        text.push("\"");
-        text.push_secret(self.certificate.clone());
-        text.push("\"");
-        text.push(between);
-        text.push("\"");
-        text.push_secret(self.key.clone());
-        text.push("\"");
-        text.push(after);
-        text
-    }
+    let body = self::body(sized, &marker(name, &digest));
+    let content = serde_json::to_string_pretty(&body).expect("a JSON value always prints");
+    Route { digest, file: format!("{name}.yml"), content }
 }
 
 fn body(sized: &SizedEnvironment<'_>, marker: &str) -> Value {
@@ -105,8 +74,7 @@ fn body(sized: &SizedEnvironment<'_>, marker: &str) -> Value {
         Some(path) => balanced(&live, path),
         None => json!({ "loadBalancer": { "servers": [{ "url": live }], "passHostHeader": true } }),
     };
-    let _ = PROXY_TIMEOUT_S;
-    let _ = volume_path(Volume::Routes);
+    let folder = volume_path(Volume::Routes);
     json!({
         "http": {
             "routers": {
@@ -139,6 +107,6 @@ fn body(sized: &SizedEnvironment<'_>, marker: &str) -> Value {
                 format!("{name}-notice"): { "loadBalancer": { "servers": [{ "url": notice }] } },
             },
         },
-        "tls": { "certificates": [{ "certFile": CERTIFICATE, "keyFile": KEY }] },
+        "tls": { "certificates": [{ "certFile": format!("{folder}/{name}.crt"), "keyFile": format!("{folder}/{name}.key") }] },
     })
 }

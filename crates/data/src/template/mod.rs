@@ -14,7 +14,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use springtide_core::digest::Digest;
 use springtide_core::names::ModuleName;
 use springtide_core::series::Series;
 use springtide_driver::{Driver, DriverError};
@@ -36,10 +35,10 @@ pub struct TemplateSpec {
 }
 
 impl TemplateSpec {
-    /// Name of the template: `<series>-<8 hex digits of the content>-demo` or `-nodemo`.
+    /// Name of the template, as plans have it.
     pub fn key(&self) -> String {
-        let demo = if self.demo { "demo" } else { "nodemo" };
-        format!("{}-{}-{demo}", self.series, Digest::of_json(self).short())
+        let modules: Vec<ModuleName> = self.modules.iter().cloned().collect();
+        springtide_core::plan::environment::template_key(self.series, &modules, self.demo)
     }
 }
 

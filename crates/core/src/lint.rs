@@ -1,0 +1,37 @@
+//! Lint: a grade of a plan by another hand than the planner's. Every plan must be clean before it
+//! is applied; a note here is a bug of the planner, never of the estate file.
+
+use crate::plan::{Action, Plan};
+use crate::role::Role;
+
+/// Checks the order and completeness of `plan`; empty means clean.
+pub fn lint(plan: &Plan) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !plan.refusals.is_empty() && plan.steps().next().is_some() {
+        notes.push("a plan with refusals has steps".to_owned());
+    }
+    for planned in &plan.environments {
+        let name = planned.environment.as_ref().map_or("the estate".to_owned(), ToString::to_string);
+        let position = |wanted: &dyn Fn(&Action) -> bool| planned.steps.iter().position(|step| wanted(&step.action));
+        let copied = position(&|action| matches!(action, Action::CopyTemplate { .. }));
+        let configured = position(&|action| matches!(action, Action::ConfigureDatabase { .. }));
+        let runs = |role: Role| position(&move |action| matches!(action, Action::EnsureWorkload { id, .. } if id.role == role));
+        for odoo in Role::ODOO {
+            if let (Some(at), Some(configured)) = (runs(odoo), configured)
+                && at < configured
+            {
+                notes.push(format!("{name}: {odoo} starts before the database is configured"));
+            }
+        }
+        if let Some(copied) = copied
+            && runs(Role::Postgres).is_none_or(|at| at < copied)
+        {
+            notes.push(format!("{name}: postgres does not start after its data is copied"));
+        }
+        let verified = matches!(planned.steps.last().map(|step| &step.action), Some(Action::Verify { .. }));
+        if planned.environment.is_some() && !planned.steps.is_empty() && !verified {
+            notes.push(format!("{name}: the plan does not end with a look through the entrance"));
+        }
+    }
+    notes
+}

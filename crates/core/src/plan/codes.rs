@@ -1,0 +1,54 @@
+//! What the refusals of a plan mean.
+
+use crate::check::Explanation;
+
+/// Refusals of plans and of execution.
+pub const EXPLANATIONS: [Explanation; 8] = [
+    Explanation {
+        code: "E0701",
+        title: "the connection budget does not fit",
+        text: "Rule `connection-budget`: every prefork worker may hold 2 connections, every cron process 3, the event \
+               server its pool and a LISTEN, the job runner 2, maintenance 4 and monitoring 3. Their sum and a reserve of \
+               10 % and 3 for superusers must not exceed max_connections, or PostgreSQL turns users away at the peak. \
+               max_connections follows from the cores, not from the workers: more processes than that make contention \
+               worse, not better. Use fewer workers, give the environment more cores, or set database.max_connections \
+               knowingly.",
+    },
+    Explanation {
+        code: "E0702",
+        title: "the Odoo series is not on this machine",
+        text: "The process driver starts Odoo in a root of its own series, which scripts/setup builds once.",
+    },
+    Explanation {
+        code: "E0703",
+        title: "the series of existing data cannot be changed",
+        text: "Moving a database between Odoo series is an upgrade with its own rehearsal; this release has none. The \
+               environment runs on unchanged.",
+    },
+    Explanation {
+        code: "E0704",
+        title: "PostgreSQL is missing or too old",
+        text: "Each Odoo series has a lowest PostgreSQL version; see its profile.",
+    },
+    Explanation { code: "E0705", title: "a program is missing", text: "The process driver needs it; scripts/setup installs it." },
+    Explanation {
+        code: "E0706",
+        title: "a port is in use",
+        text: "Another program listens on a port that the environment or the entrance needs. Nothing was changed.",
+    },
+    Explanation {
+        code: "E0801",
+        title: "the plan is stale",
+        text: "The estate file or what was seen has changed since the plan was made. Nothing was changed; plan again.",
+    },
+    Explanation {
+        code: "E0802",
+        title: "another operation is under way",
+        text: "One operation at a time acts on a state folder. Wait for it; nothing was changed by this call.",
+    },
+];
+
+/// The explanation of a code of a plan or of execution.
+pub fn explanation(code: &str) -> Option<&'static Explanation> {
+    EXPLANATIONS.iter().find(|one| one.code.eq_ignore_ascii_case(code))
+}

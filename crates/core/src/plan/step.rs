@@ -1,0 +1,200 @@
+//! The nouns of a plan.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::layout::Slot;
+use crate::names::{EnvironmentName, HostName, ModuleName};
+use crate::series::Series;
+use crate::workload::WorkloadId;
+
+/// What a step does to those who work in the environment; the order is the order of harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Risk {
+    /// Nobody notices.
+    None,
+    /// A process takes over new settings without ending.
+    Reload,
+    /// Replaced without users noticing.
+    Rolling,
+    /// Replaced with some seconds of interruption.
+    Restart,
+    /// Something is removed for good.
+    Destructive,
+}
+
+/// One thing to do, specific enough that only one result is right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "do")]
+pub enum Action {
+    /// Make the estate's certificate authority.
+    EnsureAuthority,
+    /// Give the environment its slot: ports and Unix ids.
+    ReserveSlot {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// The slot.
+        slot: Slot,
+        /// Series its data is made with.
+        series: Series,
+    },
+    /// Generate the environment's secrets that do not exist yet.
+    EnsureSecrets {
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// Issue a certificate by the estate's authority.
+    EnsureCertificate {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// The name it is for.
+        host: HostName,
+    },
+    /// Install modules once into a template that environments are copied from.
+    BuildTemplate {
+        /// Its key.
+        key: String,
+        /// Odoo series.
+        series: Series,
+        /// Modules.
+        modules: Vec<ModuleName>,
+        /// Whether demo data is loaded.
+        demo: bool,
+    },
+    /// Copy a template into the environment's own data.
+    CopyTemplate {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Its key.
+        key: String,
+    },
+    /// Make a workload run with exactly this spec, and wait until it is ready.
+    EnsureWorkload {
+        /// Which workload.
+        id: WorkloadId,
+        /// Digest of its spec.
+        digest: Digest,
+    },
+    /// Roles, rights, identity and addresses of the database.
+    ConfigureDatabase {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Names exactly this configuration.
+        fingerprint: Digest,
+    },
+    /// Install modules into a database that is in use.
+    InstallModules {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Modules that are missing.
+        modules: Vec<ModuleName>,
+    },
+    /// Put the route in place and see it in the proxy's API.
+    EnsureRoute {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Digest of the route.
+        digest: Digest,
+    },
+    /// Ask for the login page through the entrance, as a user would.
+    Verify {
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+}
+
+impl Action {
+    /// The verb and object, for tables and logs.
+    pub fn title(&self) -> String {
+        match self {
+            Action::EnsureAuthority => "make the certificate authority".into(),
+            Action::ReserveSlot { slot, .. } => format!("reserve slot {}", slot.0),
+            Action::EnsureSecrets { .. } => "generate secrets".into(),
+            Action::EnsureCertificate { host, .. } => format!("issue the certificate of {host}"),
+            Action::BuildTemplate { series, modules, .. } => {
+                format!("build the template of Odoo {series} with {} modules", modules.len())
+            }
+            Action::CopyTemplate { key, .. } => format!("copy template {key}"),
+            Action::EnsureWorkload { id, .. } => format!("run {id}"),
+            Action::ConfigureDatabase { .. } => "configure the database".into(),
+            Action::InstallModules { modules, .. } => {
+                let names: Vec<&str> = modules.iter().map(ModuleName::as_str).collect();
+                format!("install {}", names.join(", "))
+            }
+            Action::EnsureRoute { .. } => "route users to it".into(),
+            Action::Verify { .. } => "ask for the login page".into(),
+        }
+    }
+}
+
+/// A step with its harm and its reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What is done.
+    pub action: Action,
+    /// What it does to users.
+    pub risk: Risk,
+    /// Seconds of interruption to expect.
+    pub interruption_s: u32,
+    /// Why it is needed.
+    pub reason: String,
+}
+
+impl Step {
+    /// A step nobody notices.
+    pub fn quiet(action: Action, reason: impl Into<String>) -> Self {
+        Self { action, risk: Risk::None, interruption_s: 0, reason: reason.into() }
+    }
+}
+
+/// Steps of one environment, or of the estate's own parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentPlan {
+    /// Which environment; none for the estate's own parts.
+    pub environment: Option<EnvironmentName>,
+    /// Steps in order.
+    pub steps: Vec<Step>,
+    /// What is not done, and what it waits for.
+    pub waits: Vec<String>,
+}
+
+/// Why an environment cannot be planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Code, for `springtide explain`.
+    pub code: String,
+    /// Which environment.
+    pub environment: EnvironmentName,
+    /// What does not work, with the numbers.
+    pub text: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// All steps that are left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Short name.
+    pub id: String,
+    /// Digest of estate and observation; the plan is stale when it no longer holds.
+    pub inputs: Digest,
+    /// Per environment, the estate's own parts first.
+    pub environments: Vec<EnvironmentPlan>,
+    /// Environments that cannot be planned; with any, nothing is applied.
+    pub refusals: Vec<Refusal>,
+    /// Environments that exist here and are not declared; they are left alone.
+    pub undeclared: Vec<EnvironmentName>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do and nothing refused.
+    pub fn is_empty(&self) -> bool {
+        self.refusals.is_empty() && self.environments.iter().all(|planned| planned.steps.is_empty())
+    }
+
+    /// All steps in the order they are executed.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.environments.iter().flat_map(|planned| &planned.steps)
+    }
+}

@@ -1,0 +1,322 @@
+//! Execute: one step after another, each written down before its effect.
+//!
+//! Every step is idempotent, so that after a crash the next plan, made from what is then seen,
+//! finishes the work. The number of the operation is the generation that fences older executors.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use springtide_core::check::CheckedEstate;
+use springtide_core::names::EnvironmentName;
+use springtide_core::observe::Observation;
+use springtide_core::plan::environment::base_url;
+use springtide_core::plan::{Action, Plan};
+use springtide_core::role::Role;
+use springtide_core::roles::{self, odoo, proxy, route};
+use springtide_core::sizing::{SizedEnvironment, size};
+use springtide_core::workload::{SecretName, SecretRef, Volume, WorkloadId, WorkloadSpec};
+use springtide_data::install::{InstallRequest, ModuleAction, install_modules};
+use springtide_data::postgres::{Admin, Configure, DbRole, configure, observe as observe_database};
+use springtide_data::template::{self, CopyMethod, TemplateSpec};
+use springtide_driver::{Generation, ResolvedWorkload};
+
+use crate::{Estate, certificates, routes};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A step that did not succeed. What was done before it stays done; the next apply goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// A step failed.
+    #[error("cannot {step}{of}")]
+    Step {
+        /// What it was to do.
+        step: String,
+        /// ` of ENVIRONMENT`, or nothing.
+        of: String,
+        /// Why.
+        #[source]
+        source: Failure,
+    },
+    /// The journal could not be written; nothing was begun without it.
+    #[error("cannot write the journal")]
+    Journal(#[from] crate::store::StoreError),
+    /// The person asked to stop; the current step was finished.
+    #[error("stopped before `{0}`")]
+    Cancelled(String),
+}
+
+/// What happens while steps are executed.
+pub trait Progress: Send + Sync {
+    /// A step begins: its number from 0, of how many, its environment and its title.
+    fn begin(&self, number: usize, of: usize, environment: Option<&EnvironmentName>, title: &str);
+    /// Something inside the step is worth saying.
+    fn note(&self, text: &str);
+    /// The step ended.
+    fn end(&self, number: usize, error: Option<&str>);
+    /// Whether to stop before the next step.
+    fn cancelled(&self) -> bool;
+}
+
+/// The clock of the edges, seconds since 1970.
+pub type Clock = fn() -> i64;
+
+/// What steps are executed for.
+pub struct Execution<'a> {
+    /// The edges.
+    pub estate: &'a Estate,
+    /// What was declared.
+    pub checked: &'a CheckedEstate,
+    /// What the plan was made from.
+    pub seen: &'a Observation,
+    /// The `now` the plan was made with.
+    pub now: i64,
+    /// The clock, for the journal.
+    pub clock: Clock,
+}
+
+/// Executes `plan` to its end; returns the number of the operation.
+pub async fn execute(execution: &Execution<'_>, plan: &Plan, progress: &dyn Progress) -> Result<u64, ExecuteError> {
+    let store = &execution.estate.store;
+    let operation = store.begin(&plan.id, (execution.clock)())?;
+    let generation = Generation(operation);
+    let slots: BTreeMap<_, _> = plan
+        .steps()
+        .filter_map(|step| match &step.action {
+            Action::ReserveSlot { environment, slot, .. } => Some((environment.clone(), *slot)),
+            _ => None,
+        })
+        .chain(execution.seen.environments.iter().map(|(name, seen)| (name.clone(), seen.slot)))
+        .collect();
+    let steps = plan.environments.iter().flat_map(|it| it.steps.iter().map(|step| (it.environment.as_ref(), step)));
+    let total = plan.steps().count();
+    for (number, (environment, step)) in steps.enumerate() {
+        let title = step.action.title();
+        if progress.cancelled() {
+            store.end(operation, "stopped", (execution.clock)())?;
+            return Err(ExecuteError::Cancelled(title));
+        }
+        let action = serde_json::to_string(&step.action).unwrap_or_default();
+        store.intend(operation, number, environment, &title, &action, (execution.clock)())?;
+        progress.begin(number, total, environment, &title);
+        let sized = environment.and_then(|name| execution.sized(name, slots.get(name).copied()?));
+        let done = execution.step(&step.action, sized.as_ref(), generation, progress).await;
+        let error = done.as_ref().err().map(|error| chain(error.as_ref()));
+        store.settle(operation, number, error.as_deref(), (execution.clock)())?;
+        progress.end(number, error.as_deref());
+        if let Err(source) = done {
+            store.end(operation, &format!("failed: {title}"), (execution.clock)())?;
+            let of = environment.map(|name| format!(" of {name}")).unwrap_or_default();
+            return Err(ExecuteError::Step { step: title, of, source });
+        }
+    }
+    store.end(operation, "done", (execution.clock)())?;
+    Ok(operation)
+}
+
+/// An error with its causes on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+impl Execution<'_> {
+    fn sized(&self, name: &EnvironmentName, slot: springtide_core::layout::Slot) -> Option<SizedEnvironment<'_>> {
+        let environment = self.checked.environments.iter().find(|it| &it.name == name)?;
+        let sharing = self.checked.environments.len();
+        Some(size(environment, &self.checked.peaks, slot, &self.seen.host, sharing, self.now))
+    }
+
+    async fn step(
+        &self,
+        action: &Action,
+        sized: Option<&SizedEnvironment<'_>>,
+        generation: Generation,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        let driver = self.estate.driver.as_ref();
+        let secrets = &self.estate.secrets;
+        let sized_of = || sized.ok_or("the plan names an environment that is not declared");
+        match action {
+            Action::EnsureAuthority => {
+                let made = certificates::authority(self.checked.name.as_str(), self.now)?;
+                // The certificate last: it is what observation looks for.
+                secrets.put(&estate_secret(SecretName::AuthorityKey), &made.key.into())?;
+                secrets.put(&estate_secret(SecretName::AuthorityCertificate), &made.certificate.into())?;
+            }
+            Action::ReserveSlot { environment, slot, series } => {
+                self.estate.store.reserve(environment, *slot, *series)?;
+            }
+            Action::EnsureSecrets { environment } => secrets.ensure_environment(environment)?,
+            Action::EnsureCertificate { environment, host } => {
+                let authority = secrets.get(&estate_secret(SecretName::AuthorityCertificate))?;
+                let key = secrets.get(&estate_secret(SecretName::AuthorityKey))?;
+                let made = certificates::issue(authority.expose_secret(), key.expose_secret(), host.as_str(), self.now)?;
+                secrets.put(&of(environment, SecretName::CertificateKey), &made.key.into())?;
+                secrets.put(&of(environment, SecretName::Certificate), &made.certificate.into())?;
+                self.estate.store.certified(environment, host.as_str(), made.until)?;
+            }
+            Action::BuildTemplate { series, modules, demo, .. } => {
+                let spec = TemplateSpec { series: *series, modules: modules.iter().cloned().collect(), demo: *demo };
+                template::build(driver, &spec, generation, &|text| progress.note(text)).await?;
+            }
+            Action::CopyTemplate { environment, key } => {
+                let copied = template::copy(driver, key, environment, sized_of()?.slot, CopyMethod::Auto).await?;
+                progress.note(&format!("{} MiB in {:.1} s", copied.bytes >> 20, copied.seconds));
+            }
+            Action::EnsureWorkload { id, digest } => {
+                let spec = self.spec(id, sized)?;
+                if spec.digest() != *digest {
+                    return Err("its configuration is not the one that was planned; plan again".into());
+                }
+                let resolved = self.resolve(spec)?;
+                driver.ensure_workload(&resolved, generation).await?;
+                driver.wait_ready(id).await?;
+            }
+            Action::ConfigureDatabase { environment, fingerprint } => {
+                let sized = sized_of()?;
+                let admin = self.admin(sized).await?;
+                let web = sized.slot.port(Role::Web).unwrap_or_default();
+                let mut verifiers = BTreeMap::new();
+                for (role, name) in [
+                    (DbRole::Owner, SecretName::DbOwnerVerifier),
+                    (DbRole::App, SecretName::DbAppVerifier),
+                    (DbRole::Jobs, SecretName::DbJobsVerifier),
+                    (DbRole::Report, SecretName::DbReportVerifier),
+                    (DbRole::Monitor, SecretName::DbMonitorVerifier),
+                    (DbRole::Backup, SecretName::DbBackupVerifier),
+                ] {
+                    verifiers.insert(role, secrets.get(&of(environment, name))?);
+                }
+                let wanted = Configure {
+                    environment: environment.clone(),
+                    base_url: base_url(self.checked, sized),
+                    report_url: format!("http://127.0.0.1:{web}"),
+                    fingerprint: *fingerprint,
+                    admin_password_hash: secrets.get(&of(environment, SecretName::OdooAdminHash))?,
+                    database_secret: secrets.get(&of(environment, SecretName::OdooDatabaseSecret))?,
+                    verifiers,
+                    fresh_identity: true,
+                    connection_limits: BTreeMap::new(),
+                };
+                configure(&admin, &wanted).await?;
+            }
+            Action::InstallModules { environment, modules } => {
+                let sized = sized_of()?;
+                // Old code on a new schema is unsafe: Odoo's roles stop first; their own steps of this
+                // plan, or of the next, start them again.
+                for role in Role::ODOO {
+                    driver.stop_workload(&WorkloadId::of(environment, role), generation).await?;
+                }
+                let conf = secrets.resolve(&odoo::installer_conf(sized))?;
+                let authority = secrets.get(&estate_secret(SecretName::AuthorityCertificate))?;
+                let mut env = BTreeMap::new();
+                for (name, value) in odoo::env(sized, Role::Web) {
+                    env.insert(name, secrets.resolve(&value)?.expose_secret().to_owned());
+                }
+                let wanted = modules.iter().cloned().collect();
+                let request = InstallRequest {
+                    environment,
+                    series: sized.environment.series,
+                    slot: sized.slot,
+                    modules: &wanted,
+                    action: ModuleAction::Install,
+                    conf: conf.expose_secret().to_owned(),
+                    files: vec![("ca.crt".into(), authority.expose_secret().to_owned())],
+                    env,
+                };
+                let installed = install_modules(driver, request, generation).await;
+                for role in Role::ODOO {
+                    let resolved = self.resolve(roles::workload(sized, role))?;
+                    driver.ensure_workload(&resolved, generation).await?;
+                }
+                for role in Role::ODOO {
+                    driver.wait_ready(&WorkloadId::of(environment, role)).await?;
+                }
+                installed?;
+                let seen = observe_database(&self.admin(sized).await?, environment).await?;
+                if let Some(missing) = modules.iter().find(|module| !seen.modules.contains(*module)) {
+                    return Err(format!("Odoo knows no module {missing}; the database is as it was").into());
+                }
+            }
+            Action::EnsureRoute { environment, .. } => {
+                let route = route::route(sized_of()?);
+                let marker = route::marker(environment, &route.digest);
+                let folder = driver.volume(None, Volume::Routes);
+                let certificate = secrets.get(&of(environment, SecretName::Certificate))?;
+                let key = secrets.get(&of(environment, SecretName::CertificateKey))?;
+                routes::ensure(&folder, &route, &marker, &certificate, &key).await?;
+            }
+            Action::Verify { .. } => self.verify(sized_of()?).await?,
+        }
+        Ok(())
+    }
+
+    fn spec(&self, id: &WorkloadId, sized: Option<&SizedEnvironment<'_>>) -> Result<WorkloadSpec, Failure> {
+        match (id.role, sized) {
+            (Role::Proxy, _) => Ok(proxy::proxy(&self.checked.platform.ingress)),
+            (Role::Notice, _) => Ok(proxy::notice()),
+            (role, Some(sized)) => Ok(roles::workload(sized, role)),
+            (_, None) => Err("the plan names an environment that is not declared".into()),
+        }
+    }
+
+    fn resolve(&self, spec: WorkloadSpec) -> Result<ResolvedWorkload, Failure> {
+        let secrets = &self.estate.secrets;
+        let mut files = Vec::with_capacity(spec.files.len());
+        for file in &spec.files {
+            files.push(secrets.resolve(&file.content)?.expose_secret().to_owned());
+        }
+        let mut env = BTreeMap::new();
+        for (name, value) in &spec.env {
+            env.insert(name.clone(), secrets.resolve(value)?.expose_secret().to_owned());
+        }
+        Ok(ResolvedWorkload { digest: spec.digest(), spec, files, env })
+    }
+
+    async fn admin(&self, sized: &SizedEnvironment<'_>) -> Result<Admin, Failure> {
+        let folder = self.estate.driver.volume(Some(&sized.environment.name), Volume::PostgresSocket);
+        let port = sized.slot.port(Role::Postgres).unwrap_or_default();
+        Ok(Admin::connect(&folder, port, "postgres").await?)
+    }
+
+    /// Asks for the login page over HTTPS with the estate's own authority, as a user would.
+    async fn verify(&self, sized: &SizedEnvironment<'_>) -> Result<(), Failure> {
+        let authority = self.estate.secrets.get(&estate_secret(SecretName::AuthorityCertificate))?;
+        let root = reqwest::Certificate::from_pem(authority.expose_secret().as_bytes())?;
+        let ingress = &self.checked.platform.ingress;
+        let bind = if ingress.bind.is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { ingress.bind };
+        let client = reqwest::Client::builder()
+            .tls_certs_only([root])
+            .resolve(sized.environment.host.as_str(), SocketAddr::new(bind, ingress.https))
+            .timeout(Duration::from_secs(30))
+            .build()?;
+        let url = format!("{}/web/login", base_url(self.checked, sized));
+        let mut last: Failure = "no answer".into();
+        for _ in 0..60 {
+            match client.get(&url).send().await {
+                Ok(answer) if answer.status().is_success() => return Ok(()),
+                Ok(answer) => last = format!("{url} answers {}", answer.status()).into(),
+                Err(error) => last = chain(&error).into(),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Err(last)
+    }
+}
+
+fn estate_secret(name: SecretName) -> SecretRef {
+    SecretRef { environment: None, name }
+}
+
+fn of(environment: &EnvironmentName, name: SecretName) -> SecretRef {
+    SecretRef { environment: Some(environment.clone()), name }
+}

@@ -1,0 +1,97 @@
+//! Observation: what driver, database, proxy, secrets and store show now, in one value.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use springtide_core::digest::Digest;
+use springtide_core::observe::{EnvironmentObservation, Observation, Observed, WorkloadState};
+use springtide_core::role::Role;
+use springtide_core::workload::{Volume, WorkloadId};
+use springtide_data::postgres::{Admin, observe as observe_database};
+use springtide_data::template;
+use springtide_driver::DriverError;
+
+use crate::store::{EnvironmentRecord, StoreError};
+use crate::{Estate, routes};
+
+/// Observation was not possible at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// The driver could not look.
+    #[error("cannot observe the machine")]
+    Driver(#[from] DriverError),
+    /// The store could not be read.
+    #[error("cannot read what is recorded")]
+    Store(#[from] StoreError),
+    /// The secrets could not be listed.
+    #[error("cannot list the secrets")]
+    Secrets(#[from] springtide_data::secrets::SecretError),
+}
+
+/// Looks at everything; changes nothing.
+pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveError> {
+    let seen = estate.driver.observe().await?;
+    let markers = routes::live().await;
+    let mut environments = BTreeMap::new();
+    let interrupted = estate.store.interrupted()?.is_some();
+    for record in estate.store.environments()? {
+        let workloads: BTreeMap<_, _> = Role::ENVIRONMENT
+            .into_iter()
+            .filter_map(|role| Some((role, seen.workloads.get(&WorkloadId::of(&record.name, role))?.clone())))
+            .collect();
+        let data = estate.driver.volume(Some(&record.name), Volume::PostgresData).join("PG_VERSION").is_file();
+        let database = match workloads.get(&Role::Postgres).map(|it| it.state) {
+            Some(WorkloadState::Ready) => database(estate, &record).await,
+            Some(state) => Observed::Unknown(format!("postgres is {state:?}")),
+            None => Observed::Unknown("postgres does not run".into()),
+        };
+        let route = match &markers {
+            Ok(markers) => {
+                let prefix = format!("{}-rev-", record.name);
+                let digest = markers.iter().find_map(|name| name.strip_prefix(&prefix)?.parse::<Digest>().ok());
+                Observed::Known(digest)
+            }
+            Err(error) => Observed::Unknown(error.to_string()),
+        };
+        let observed = EnvironmentObservation {
+            slot: record.slot,
+            series: data.then_some(record.series),
+            data,
+            certificate: record.certificate.clone(),
+            database,
+            workloads,
+            route,
+            interrupted,
+        };
+        environments.insert(record.name, observed);
+    }
+    let parts = Role::ESTATE
+        .into_iter()
+        .filter_map(|role| Some((role, seen.workloads.get(&WorkloadId::estate(role))?.clone())))
+        .collect();
+    Ok(Observation {
+        at: now,
+        host: seen.host,
+        secrets: estate.secrets.list()?,
+        templates: template::list(estate.driver.as_ref()),
+        environments,
+        estate: parts,
+    })
+}
+
+async fn database(
+    estate: &Estate,
+    record: &EnvironmentRecord,
+) -> Observed<springtide_core::observe::DatabaseObservation> {
+    let folder = estate.driver.volume(Some(&record.name), Volume::PostgresSocket);
+    let port = record.slot.port(Role::Postgres).unwrap_or_default();
+    let look = async {
+        let admin = Admin::connect(&folder, port, "postgres").await?;
+        observe_database(&admin, &record.name).await
+    };
+    match tokio::time::timeout(Duration::from_secs(5), look).await {
+        Ok(Ok(seen)) => Observed::Known(seen),
+        Ok(Err(error)) => Observed::Unknown(error.to_string()),
+        Err(_) => Observed::Unknown("no answer within 5 s".into()),
+    }
+}

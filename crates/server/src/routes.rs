@@ -1,0 +1,109 @@
+//! Routes at the proxy: written atomically into the folder it watches, confirmed through its API.
+//!
+//! A configuration that the proxy does not take is withdrawn: the previous file comes back and the
+//! caller gets an error, so that traffic is never worse than before.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use springtide_core::layout::Slot;
+use springtide_core::role::Role;
+use springtide_core::roles::route::Route;
+
+/// Why a route is not live.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// A file could not be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The proxy did not take it.
+    #[error("the proxy did not take the new route within {0} s; the previous one is live again")]
+    Rejected(u64),
+    /// The proxy's API does not answer.
+    #[error("the proxy's administration API does not answer")]
+    Proxy(#[source] reqwest::Error),
+}
+
+const CONFIRM_S: u64 = 10;
+
+/// Names of all middlewares the proxy has live; among them the markers of routes.
+pub async fn live() -> Result<BTreeSet<String>, RouteError> {
+    let port = Slot::ESTATE.port(Role::Proxy).unwrap_or_default();
+    let url = format!("http://127.0.0.1:{port}/api/http/middlewares?per_page=100000");
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).build().map_err(RouteError::Proxy)?;
+    let answer = client.get(url).send().await.map_err(RouteError::Proxy)?.error_for_status().map_err(RouteError::Proxy)?;
+    let list: Vec<serde_json::Value> = answer.json().await.map_err(RouteError::Proxy)?;
+    let enabled = list.iter().filter(|it| it["status"] == "enabled");
+    Ok(enabled.filter_map(|it| it["name"].as_str()).map(|name| name.trim_end_matches("@file").to_owned()).collect())
+}
+
+/// Puts `route` in place and waits until the proxy shows `marker`.
+pub async fn ensure(
+    folder: &Path,
+    route: &Route,
+    marker: &str,
+    certificate: &SecretString,
+    key: &SecretString,
+) -> Result<(), RouteError> {
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |source| RouteError::Write { path, source }
+    };
+    std::fs::create_dir_all(folder).map_err(failed(folder))?;
+    let (shared, content) = springtide_core::roles::route::shared();
+    let file = folder.join(&route.file);
+    let before = std::fs::read(&file).ok();
+    for (path, content) in [
+        (folder.join(shared), content.as_str()),
+        (file.with_extension("crt"), certificate.expose_secret()),
+        (file.with_extension("key"), key.expose_secret()),
+        (file.clone(), route.content.as_str()),
+    ] {
+        write(&path, content.as_bytes()).map_err(failed(&path))?;
+    }
+    for _ in 0..CONFIRM_S * 5 {
+        if live().await.is_ok_and(|names| names.contains(marker)) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    match before {
+        Some(before) => write(&file, &before).map_err(failed(&file))?,
+        None => std::fs::remove_file(&file).map_err(failed(&file))?,
+    }
+    Err(RouteError::Rejected(CONFIRM_S))
+}
+
+/// Withdraws a route; absent is success.
+pub fn remove(folder: &Path, environment: &str) -> Result<(), RouteError> {
+    for ending in ["yml", "crt", "key"] {
+        let path: PathBuf = folder.join(format!("{environment}.{ending}"));
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(RouteError::Write { path: path.display().to_string(), source });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file that only root and the proxy can read, whole or not at all.
+fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    chown(&temporary, Some(0), Some(Slot::ESTATE.group()))?;
+    std::fs::rename(&temporary, path)
+}

@@ -1,0 +1,261 @@
+//! The store: one SQLite file, all SQL of the control plane in one module.
+//!
+//! What is stored, because nothing else can tell it again: which slot and series an environment
+//! holds, for which host its certificate was issued, and the journal: every operation, and every
+//! step of it, written before its effect and again after. Everything else is observed.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use springtide_core::layout::Slot;
+use springtide_core::names::EnvironmentName;
+use springtide_core::series::Series;
+
+/// The store could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite refused.
+    #[error("cannot {verb} the store")]
+    Sqlite {
+        /// What was attempted.
+        verb: &'static str,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// It was written by a newer Springtide.
+    #[error("the store is of version {found}, newer than this program's {ours}; use the newer springtide")]
+    Newer {
+        /// In the file.
+        found: i64,
+        /// Ours.
+        ours: i64,
+    },
+}
+
+fn sqlite(verb: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
+    move |source| StoreError::Sqlite { verb, source }
+}
+
+/// An environment that holds something here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentRecord {
+    /// Its name.
+    pub name: EnvironmentName,
+    /// Its slot.
+    pub slot: Slot,
+    /// Series its data was made with.
+    pub series: Series,
+    /// Host and end (seconds since 1970) of its certificate.
+    pub certificate: Option<(String, i64)>,
+}
+
+/// A recorded operation.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct OperationRecord {
+    /// Its number, also its generation.
+    pub id: u64,
+    /// Name of its plan.
+    pub plan: String,
+    /// When it began, seconds since 1970.
+    pub began: i64,
+    /// When it ended; none while it runs or if it was cut off.
+    pub ended: Option<i64>,
+    /// `done`, or why it failed.
+    pub outcome: Option<String>,
+    /// Steps begun and steps done.
+    pub steps: (u64, u64),
+}
+
+/// The store.
+pub struct Store(Mutex<Connection>);
+
+const VERSION: i64 = 1;
+const SCHEMA: &str = "
+    CREATE TABLE environments (
+        name TEXT PRIMARY KEY, slot INTEGER NOT NULL UNIQUE, series TEXT NOT NULL,
+        certificate_host TEXT, certificate_until INTEGER) STRICT;
+    CREATE TABLE operations (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL, began INTEGER NOT NULL,
+        ended INTEGER, outcome TEXT) STRICT;
+    CREATE TABLE steps (
+        operation INTEGER NOT NULL REFERENCES operations(id), number INTEGER NOT NULL,
+        environment TEXT, title TEXT NOT NULL, action TEXT NOT NULL, began INTEGER NOT NULL,
+        ended INTEGER, error TEXT, PRIMARY KEY (operation, number)) STRICT;
+";
+
+impl Store {
+    /// Opens or creates the store.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = Connection::open(path).map_err(sqlite("open"))?;
+        let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;";
+        connection.execute_batch(pragmas).map_err(sqlite("open"))?;
+        let found: i64 =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite("read"))?;
+        match found {
+            0 => {
+                let create = format!("BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;");
+                connection.execute_batch(&create).map_err(sqlite("create"))?;
+            }
+            VERSION => {}
+            found => return Err(StoreError::Newer { found, ours: VERSION }),
+        }
+        Ok(Self(Mutex::new(connection)))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// All environments that hold something.
+    pub fn environments(&self) -> Result<Vec<EnvironmentRecord>, StoreError> {
+        let connection = self.connection();
+        let mut select = connection
+            .prepare("SELECT name, slot, series, certificate_host, certificate_until FROM environments ORDER BY name")
+            .map_err(sqlite("read"))?;
+        let parse = |column: usize, text: String, error: String| {
+            let kind = rusqlite::types::Type::Text;
+            rusqlite::Error::FromSqlConversionFailure(column, kind, format!("{text}: {error}").into())
+        };
+        let rows = select
+            .query_map([], |row| {
+                let name: String = row.get(0)?;
+                let series: String = row.get(2)?;
+                let host: Option<String> = row.get(3)?;
+                let until: Option<i64> = row.get(4)?;
+                Ok(EnvironmentRecord {
+                    name: name.parse().map_err(|e| parse(0, name, format!("{e}")))?,
+                    slot: Slot(row.get(1)?),
+                    series: series.parse().map_err(|e| parse(2, series, format!("{e}")))?,
+                    certificate: host.zip(until),
+                })
+            })
+            .map_err(sqlite("read"))?;
+        rows.collect::<Result<_, _>>().map_err(sqlite("read"))
+    }
+
+    /// Records the slot of an environment; the same again is success.
+    pub fn reserve(&self, name: &EnvironmentName, slot: Slot, series: Series) -> Result<(), StoreError> {
+        let values = params![name.as_str(), slot.0, series.to_string()];
+        let insert = "INSERT INTO environments (name, slot, series) VALUES (?1, ?2, ?3)
+                      ON CONFLICT (name) DO NOTHING";
+        self.connection().execute(insert, values).map_err(sqlite("write"))?;
+        Ok(())
+    }
+
+    /// Records for whom and until when a certificate was issued.
+    pub fn certified(&self, name: &EnvironmentName, host: &str, until: i64) -> Result<(), StoreError> {
+        let update = "UPDATE environments SET certificate_host = ?2, certificate_until = ?3 WHERE name = ?1";
+        self.connection().execute(update, params![name.as_str(), host, until]).map_err(sqlite("write"))?;
+        Ok(())
+    }
+
+    /// Forgets an environment, its slot is free again.
+    pub fn forget(&self, name: &EnvironmentName) -> Result<(), StoreError> {
+        let delete = "DELETE FROM environments WHERE name = ?1";
+        self.connection().execute(delete, [name.as_str()]).map_err(sqlite("write"))?;
+        Ok(())
+    }
+
+    /// Begins an operation; its number is the generation that fences older ones.
+    pub fn begin(&self, plan: &str, now: i64) -> Result<u64, StoreError> {
+        let connection = self.connection();
+        let insert = "INSERT INTO operations (plan, began) VALUES (?1, ?2)";
+        connection.execute(insert, params![plan, now]).map_err(sqlite("write"))?;
+        Ok(connection.last_insert_rowid() as u64)
+    }
+
+    /// Writes a step down before its effect.
+    pub fn intend(
+        &self,
+        operation: u64,
+        number: usize,
+        environment: Option<&EnvironmentName>,
+        title: &str,
+        action: &str,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let insert = "INSERT INTO steps (operation, number, environment, title, action, began) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let environment = environment.map(EnvironmentName::as_str);
+        let values = params![operation as i64, number as i64, environment, title, action, now];
+        self.connection().execute(insert, values).map_err(sqlite("write"))?;
+        Ok(())
+    }
+
+    /// Writes down how a step ended.
+    pub fn settle(&self, operation: u64, number: usize, error: Option<&str>, now: i64) -> Result<(), StoreError> {
+        let update = "UPDATE steps SET ended = ?3, error = ?4 WHERE operation = ?1 AND number = ?2";
+        let values = params![operation as i64, number as i64, now, error];
+        self.connection().execute(update, values).map_err(sqlite("write"))?;
+        Ok(())
+    }
+
+    /// Writes down how an operation ended.
+    pub fn end(&self, operation: u64, outcome: &str, now: i64) -> Result<(), StoreError> {
+        let update = "UPDATE operations SET ended = ?2, outcome = ?3 WHERE id = ?1";
+        self.connection().execute(update, params![operation as i64, now, outcome]).map_err(sqlite("write"))?;
+        Ok(())
+    }
+
+    /// The newest operations, newest first.
+    pub fn operations(&self, most: u32) -> Result<Vec<OperationRecord>, StoreError> {
+        let connection = self.connection();
+        let mut select = connection
+            .prepare(
+                "SELECT id, plan, began, ended, outcome,
+                   (SELECT count(*) FROM steps WHERE operation = id),
+                   (SELECT count(*) FROM steps WHERE operation = id AND ended IS NOT NULL AND error IS NULL)
+                 FROM operations ORDER BY id DESC LIMIT ?1",
+            )
+            .map_err(sqlite("read"))?;
+        let rows = select
+            .query_map([most], |row| {
+                Ok(OperationRecord {
+                    id: row.get::<_, i64>(0)? as u64,
+                    plan: row.get(1)?,
+                    began: row.get(2)?,
+                    ended: row.get(3)?,
+                    outcome: row.get(4)?,
+                    steps: (row.get::<_, i64>(5)? as u64, row.get::<_, i64>(6)? as u64),
+                })
+            })
+            .map_err(sqlite("read"))?;
+        rows.collect::<Result<_, _>>().map_err(sqlite("read"))
+    }
+
+    /// The step an operation was in when it was cut off, if the newest one was.
+    pub fn interrupted(&self) -> Result<Option<(u64, String)>, StoreError> {
+        let select = "SELECT o.id, coalesce((SELECT title FROM steps s WHERE s.operation = o.id AND s.ended IS NULL), 'between steps')
+                      FROM operations o WHERE o.id = (SELECT max(id) FROM operations) AND o.ended IS NULL";
+        self.connection()
+            .query_row(select, [], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))
+            .optional()
+            .map_err(sqlite("read"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_that_was_cut_off_is_named() {
+        let folder = std::env::temp_dir().join(format!("springtide-store-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("springtide.db");
+        let _ = std::fs::remove_file(&path);
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.interrupted().unwrap(), None);
+        let operation = store.begin("p-1", 10).unwrap();
+        store.intend(operation, 0, None, "run proxy", "{}", 11).unwrap();
+        drop(store);
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.interrupted().unwrap(), Some((operation, "run proxy".into())));
+        store.settle(operation, 0, None, 12).unwrap();
+        store.end(operation, "done", 13).unwrap();
+        assert_eq!(store.interrupted().unwrap(), None);
+        assert_eq!(store.operations(5).unwrap()[0].steps, (1, 1));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
