@@ -63,7 +63,10 @@ pub fn workers(input: &WorkersInput) -> Workers {
             let rule = if least == needed {
                 format!("{} users / {USERS_PER_WORKER} per worker", input.users)
             } else if least == ceiling {
-                format!("{needed} needed for {} users, at most 2 x {} cores + 1 less {cron} cron", input.users, input.cpus)
+                format!(
+                    "{needed} needed for {} users, at most 2 x {} cores + 1 less {cron} cron",
+                    input.users, input.cpus
+                )
             } else {
                 format!("{needed} needed for {} users, half of the memory holds {by_memory} of 325 MiB", input.users)
             };

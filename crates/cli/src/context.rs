@@ -37,10 +37,22 @@ pub fn load(cli: &Cli) -> Result<CheckedEstate, Failure> {
         let id = "E0100";
         if cli.json {
             printer::data(&format!("{}\n", report.to_json()));
-            return Failure::new(code::INVALID, id, "the estate file has errors", "Nothing was changed.", "springtide check");
+            return Failure::new(
+                code::INVALID,
+                id,
+                "the estate file has errors",
+                "Nothing was changed.",
+                "springtide check",
+            );
         }
         printer::talk(&report.render(100, false, true), "");
-        Failure::new(code::INVALID, id, format!("{name} is not valid"), "Nothing was changed.", "mend it, then springtide check")
+        Failure::new(
+            code::INVALID,
+            id,
+            format!("{name} is not valid"),
+            "Nothing was changed.",
+            "mend it, then springtide check",
+        )
     })
 }
 

@@ -31,7 +31,13 @@ pub struct Failure {
 
 impl Failure {
     /// A failure with its exit code, error code, message, what is unchanged, and the next command.
-    pub fn new(code: u8, id: &'static str, message: impl Into<String>, unchanged: &'static str, next: impl Into<String>) -> Self {
+    pub fn new(
+        code: u8,
+        id: &'static str,
+        message: impl Into<String>,
+        unchanged: &'static str,
+        next: impl Into<String>,
+    ) -> Self {
         Self { code, id, message: message.into(), unchanged, next: next.into() }
     }
 

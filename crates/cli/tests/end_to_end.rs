@@ -149,7 +149,8 @@ fn everything_said(rig: &Rig) -> String {
     for process in std::fs::read_dir("/proc").expect("/proc is there").flatten() {
         text.push_str(&String::from_utf8_lossy(&std::fs::read(process.path().join("cmdline")).unwrap_or_default()));
     }
-    let logs = Command::new("find").arg(rig.folder.join("state")).args(["-name", "*.log"]).output().expect("find starts");
+    let logs =
+        Command::new("find").arg(rig.folder.join("state")).args(["-name", "*.log"]).output().expect("find starts");
     for path in String::from_utf8_lossy(&logs.stdout).lines() {
         text.push_str(&String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()));
     }
@@ -208,7 +209,8 @@ async fn one_file_becomes_two_running_odoos() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("web 80 (40 workers x 2)"));
     rig.declare(3);
 
-    let secrets = springtide_data::secrets::SecretStore::open(rig.folder.join("state/secrets")).expect("the store opens");
+    let secrets =
+        springtide_data::secrets::SecretStore::open(rig.folder.join("state/secrets")).expect("the store opens");
     assert!(!secrets.redact_check(&everything_said(&rig)).expect("the check runs"), "a secret was said");
     assert!(secrets.redact_check(&new.password).expect("the check runs"), "the check must be able to find one");
 }

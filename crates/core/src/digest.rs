@@ -29,8 +29,7 @@ impl Digest {
             }
         }
         let mut feed = std::io::BufWriter::with_capacity(1024, Feed(Sha256::new()));
-        serde_json::to_writer(&mut feed, value)
-            .expect("our own types have string keys and the writer cannot fail");
+        serde_json::to_writer(&mut feed, value).expect("our own types have string keys and the writer cannot fail");
         let feed = feed.into_inner().unwrap_or_else(|_| unreachable!("the writer cannot fail"));
         Self::cut(feed.0.finalize().as_slice())
     }

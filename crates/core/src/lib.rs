@@ -4,18 +4,18 @@
 //! [`observe::Observation`] and a `now`) → `lint` (a grade of the plan by another hand).
 //! Execution lives elsewhere and has no choice left.
 
+pub mod check;
 pub mod digest;
 pub mod layout;
+pub mod lint;
+pub mod merge;
 pub mod names;
+pub mod observe;
+pub mod plan;
 pub mod role;
+pub mod roles;
 pub mod series;
+pub mod sizing;
+pub mod spec;
 pub mod units;
 pub mod workload;
-pub mod observe;
-pub mod check;
-pub mod merge;
-pub mod spec;
-pub mod roles;
-pub mod sizing;
-pub mod plan;
-pub mod lint;

@@ -15,7 +15,9 @@ pub fn lint(plan: &Plan) -> Vec<String> {
         let position = |wanted: &dyn Fn(&Action) -> bool| planned.steps.iter().position(|step| wanted(&step.action));
         let copied = position(&|action| matches!(action, Action::CopyTemplate { .. }));
         let configured = position(&|action| matches!(action, Action::ConfigureDatabase { .. }));
-        let runs = |role: Role| position(&move |action| matches!(action, Action::EnsureWorkload { id, .. } if id.role == role));
+        let runs = |role: Role| {
+            position(&move |action| matches!(action, Action::EnsureWorkload { id, .. } if id.role == role))
+        };
         for odoo in Role::ODOO {
             if let (Some(at), Some(configured)) = (runs(odoo), configured)
                 && at < configured

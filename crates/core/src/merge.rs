@@ -74,7 +74,11 @@ impl<'a> Layers<'a> {
 }
 
 /// See [`CheckedEnvironment::at`].
-pub(crate) fn at<'e>(environment: &'e CheckedEnvironment, peaks: &[CheckedPeak], now: i64) -> Cow<'e, CheckedEnvironment> {
+pub(crate) fn at<'e>(
+    environment: &'e CheckedEnvironment,
+    peaks: &[CheckedPeak],
+    now: i64,
+) -> Cow<'e, CheckedEnvironment> {
     let mut multiplier = 1.0_f64;
     let mut result = Cow::Borrowed(environment);
     for peak in peaks.iter().filter(|peak| peak.active(&environment.name, now)) {

@@ -39,11 +39,7 @@ fn check_label(kind: &'static str, text: &str, max: usize) -> Result<(), NameErr
     let bytes = text.as_bytes();
     let allowed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
     if let Some(bad) = text.chars().find(|c| !c.is_ascii() || !allowed(&(*c as u8))) {
-        return Err(name_error(
-            kind,
-            text,
-            format!("has the character {bad:?}; use a-z, 0-9 and hyphens"),
-        ));
+        return Err(name_error(kind, text, format!("has the character {bad:?}; use a-z, 0-9 and hyphens")));
     }
     if !bytes[0].is_ascii_lowercase() {
         return Err(name_error(kind, text, "must start with a letter a-z"));
@@ -153,7 +149,11 @@ impl FromStr for ModuleName {
         }
         let ok = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if !ok || !text.as_bytes()[0].is_ascii_lowercase() {
-            return Err(name_error(KIND, text, "must be like `sale_management`: a-z, 0-9 and _, starting with a letter"));
+            return Err(name_error(
+                KIND,
+                text,
+                "must be like `sale_management`: a-z, 0-9 and _, starting with a letter",
+            ));
         }
         Ok(Self(text.into()))
     }
@@ -272,7 +272,9 @@ mod tests {
 
     #[test]
     fn hostile_names_are_refused() {
-        for bad in ["", "a b", "a;b", "a'b", "../a", "a\nb", "{{a}}", "-a", "a-", "a--b", "Ab", "1a", "é", &"x".repeat(41)] {
+        for bad in
+            ["", "a b", "a;b", "a'b", "../a", "a\nb", "{{a}}", "-a", "a-", "a--b", "Ab", "1a", "é", &"x".repeat(41)]
+        {
             assert!(bad.parse::<EnvironmentName>().is_err(), "{bad:?} was accepted");
             assert!(bad.parse::<ModuleName>().is_err() || bad.len() == 41, "{bad:?} was accepted as module");
         }

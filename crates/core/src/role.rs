@@ -31,8 +31,7 @@ pub enum Role {
 
 impl Role {
     /// Roles that exist once per environment, in starting order.
-    pub const ENVIRONMENT: [Role; 6] =
-        [Role::Postgres, Role::Pooler, Role::Web, Role::Live, Role::Cron, Role::Jobs];
+    pub const ENVIRONMENT: [Role; 6] = [Role::Postgres, Role::Pooler, Role::Web, Role::Live, Role::Cron, Role::Jobs];
     /// Roles that exist once per estate, in starting order.
     pub const ESTATE: [Role; 2] = [Role::Notice, Role::Proxy];
     /// Roles that run Odoo itself.

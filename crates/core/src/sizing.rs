@@ -45,8 +45,7 @@ pub fn size<'a>(
     let current = environment.at(peaks, now);
     let sharing = sharing.max(1);
     let cpus = current.resources.cpus.unwrap_or_else(|| (host.cpus / sharing as u32).max(1));
-    let memory_bytes =
-        current.resources.memory.map_or_else(|| host.memory_bytes / sharing as u64, |size| size.bytes());
+    let memory_bytes = current.resources.memory.map_or_else(|| host.memory_bytes / sharing as u64, |size| size.bytes());
     let ask = |of: &CheckedEnvironment, burst| WorkersInput {
         users: of.users,
         cpus,

@@ -70,7 +70,11 @@ impl FromStr for ByteSize {
             number.checked_mul(*factor).map(Self)
         };
         read().ok_or_else(|| {
-            unit_error("a size", text, "write a whole number and a unit: KiB, MiB, GiB, TiB, kB, MB, GB or TB, such as 8GiB")
+            unit_error(
+                "a size",
+                text,
+                "write a whole number and a unit: KiB, MiB, GiB, TiB, kB, MB, GB or TB, such as 8GiB",
+            )
         })
     }
 }
@@ -164,7 +168,11 @@ impl FromStr for Money {
             Some(Self { minor, currency: code.as_bytes().try_into().ok()? })
         };
         read().ok_or_else(|| {
-            unit_error("an amount of money", text, "write an amount, a space and the currency's three letters, such as 900 EUR or 12.50 EUR")
+            unit_error(
+                "an amount of money",
+                text,
+                "write an amount, a space and the currency's three letters, such as 900 EUR or 12.50 EUR",
+            )
         })
     }
 }
@@ -264,7 +272,19 @@ mod tests {
         for bad in ["", "60", "s", "-1s", "1M", "1h30m", "99999999999999999999d", "15250284452472w"] {
             assert!(bad.parse::<Span>().is_err(), "{bad:?}");
         }
-        for bad in ["", "900", "900EUR", "900 eur", "-1 EUR", "1.5 EUR", "1.505 EUR", ". EUR", "9 EURO", "99999999999999999 EUR", "1 \u{20ac}"] {
+        for bad in [
+            "",
+            "900",
+            "900EUR",
+            "900 eur",
+            "-1 EUR",
+            "1.5 EUR",
+            "1.505 EUR",
+            ". EUR",
+            "9 EURO",
+            "99999999999999999 EUR",
+            "1 \u{20ac}",
+        ] {
             assert!(bad.parse::<Money>().is_err(), "{bad:?}");
         }
     }

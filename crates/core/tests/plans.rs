@@ -80,8 +80,15 @@ impl World {
             Action::CopyTemplate { environment, .. } => self.environment(&environment).data = true,
             Action::EnsureWorkload { id: WorkloadId { environment, role }, digest } => {
                 let state = WorkloadState::Ready;
-                let ready =
-                    WorkloadObservation { digest, state, pid: Some(1), restarts: 0, up_s: None, resident_bytes: None, why: String::new() };
+                let ready = WorkloadObservation {
+                    digest,
+                    state,
+                    pid: Some(1),
+                    restarts: 0,
+                    up_s: None,
+                    resident_bytes: None,
+                    why: String::new(),
+                };
                 match environment {
                     Some(name) => self.environment(&name).workloads.insert(role, ready),
                     None => self.seen.estate.insert(role, ready),
@@ -98,7 +105,9 @@ impl World {
                     database.modules.extend(modules);
                 }
             }
-            Action::EnsureRoute { environment, digest } => self.environment(&environment).route = Observed::Known(Some(digest)),
+            Action::EnsureRoute { environment, digest } => {
+                self.environment(&environment).route = Observed::Known(Some(digest))
+            }
             Action::Verify { .. } => {}
         }
     }
@@ -112,7 +121,11 @@ fn show(planned: &Plan) -> String {
     for part in &planned.environments {
         let _ = writeln!(text, "{}", part.environment.as_ref().map_or("estate", EnvironmentName::as_str));
         for step in &part.steps {
-            let risk = if step.risk >= Risk::Restart { format!(" [restart ~{} s]", step.interruption_s) } else { String::new() };
+            let risk = if step.risk >= Risk::Restart {
+                format!(" [restart ~{} s]", step.interruption_s)
+            } else {
+                String::new()
+            };
             // A template's key is a digest: not for people.
             let title = match &step.action {
                 Action::CopyTemplate { .. } => "copy the template".to_owned(),
@@ -125,7 +138,8 @@ fn show(planned: &Plan) -> String {
         }
     }
     for refusal in &planned.refusals {
-        let _ = writeln!(text, "refused {} {}: {}\n  {}", refusal.code, refusal.environment, refusal.text, refusal.hint);
+        let _ =
+            writeln!(text, "refused {} {}: {}\n  {}", refusal.code, refusal.environment, refusal.text, refusal.hint);
     }
     for name in &planned.undeclared {
         let _ = writeln!(text, "{name}: not declared, left alone");
@@ -151,7 +165,8 @@ fn play(script: &str) -> String {
                 world.seen.host.cpus = cpus.parse().expect("cpus");
                 world.seen.host.memory_bytes = memory.parse::<ByteSize>().expect("memory").bytes();
                 world.seen.host.postgres_major = Some(15);
-                world.seen.host.odoo_roots = series.iter().map(|it| (it.parse().expect("series"), "x".into())).collect();
+                world.seen.host.odoo_roots =
+                    series.iter().map(|it| (it.parse().expect("series"), "x".into())).collect();
             }
             ["estate"] => {
                 let mut yaml = String::new();
@@ -159,7 +174,9 @@ fn play(script: &str) -> String {
                     let _ = writeln!(out, "{line}");
                     let _ = writeln!(yaml, "{}", &line[4..]);
                 }
-                world.estate = Some(parse_and_check("estate.yaml", &yaml).unwrap_or_else(|e| panic!("{}", e.render(100, false, false))));
+                world.estate = Some(
+                    parse_and_check("estate.yaml", &yaml).unwrap_or_else(|e| panic!("{}", e.render(100, false, false))),
+                );
             }
             ["at", second] => world.now = second.parse().expect("seconds"),
             ["plan"] => out.push_str(&show(&world.plan())),

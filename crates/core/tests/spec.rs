@@ -143,10 +143,14 @@ fn rules_find_what_they_are_for() {
 
 #[test]
 fn reports_for_programs_name_line_and_column() {
-    let report = parse_and_check("estate.yaml", "estate: é\nenvironments: [{ name: a }, { name: b, users: 0 }]\n").unwrap_err();
+    let report =
+        parse_and_check("estate.yaml", "estate: é\nenvironments: [{ name: a }, { name: b, users: 0 }]\n").unwrap_err();
     let rows = report.to_json();
     assert_eq!((&rows[0]["line"], &rows[0]["column"], &rows[0]["code"]), (&1.into(), &9.into(), &"E0201".into()));
-    assert_eq!((&rows[1]["line"], &rows[1]["column"], &rows[1]["file"]), (&2.into(), &47.into(), &"estate.yaml".into()));
+    assert_eq!(
+        (&rows[1]["line"], &rows[1]["column"], &rows[1]["file"]),
+        (&2.into(), &47.into(), &"estate.yaml".into())
+    );
     assert!(report.render(80, true, true).contains('\u{1b}') && !report.render(80, false, true).contains('\u{1b}'));
     assert!(report.render(80, false, true).contains('╭') && !report.render(80, false, false).contains('╭'));
 }
@@ -175,7 +179,9 @@ macro_rules! looks_like {
 
 #[test]
 fn refusals_look_like_this() {
-    looks_like!("estate: acme\nevironments: []\n", r#"
+    looks_like!(
+        "estate: acme\nevironments: []\n",
+        r#"
   x unknown key "evironments"
    ,-[estate.yaml:2:1]
  1 | estate: acme
@@ -186,8 +192,11 @@ fn refusals_look_like_this() {
   help: did you mean `environments`? valid keys here: estate, platform,
         baseline, environments and peaks
   [E0101]
-"#);
-    looks_like!("estate: acme\nenvironments:\n  - name: dev\n    stage: prodction\n", r#"
+"#
+    );
+    looks_like!(
+        "estate: acme\nenvironments:\n  - name: dev\n    stage: prodction\n",
+        r#"
   x unknown word "prodction"
    ,-[estate.yaml:4:12]
  3 |   - name: dev
@@ -198,8 +207,11 @@ fn refusals_look_like_this() {
   help: did you mean `production`? valid words here: production, staging, test
         and dev
   [E0102]
-"#);
-    looks_like!("estate: acme\nenvironments:\n  - name: dev\n    users: many\n", r#"
+"#
+    );
+    looks_like!(
+        "estate: acme\nenvironments:\n  - name: dev\n    users: many\n",
+        r#"
   x expected a whole number, found "many"
    ,-[estate.yaml:4:12]
  3 |   - name: dev
@@ -209,8 +221,11 @@ fn refusals_look_like_this() {
    `----
   help: write a whole number without quotes, sign or unit
   [E0103]
-"#);
-    looks_like!("estate: acme\nenvironments:\n  - stage: dev\n", r#"
+"#
+    );
+    looks_like!(
+        "estate: acme\nenvironments:\n  - stage: dev\n",
+        r#"
   x the key `name` is missing
    ,-[estate.yaml:3:5]
  2 | environments:
@@ -221,8 +236,11 @@ fn refusals_look_like_this() {
   help: write `name:` in this mapping; `springtide explain E0104` shows an
         example
   [E0104]
-"#);
-    looks_like!("estate: acme\nenvironments:\n  - { name: prod, host: \"erp; rm\" }\n  - { name: prod }\n", r#"
+"#
+    );
+    looks_like!(
+        "estate: acme\nenvironments:\n  - { name: prod, host: \"erp; rm\" }\n  - { name: prod }\n",
+        r#"
   x host name "erp; rm" cannot be used
    ,-[estate.yaml:3:25]
  2 | environments:
@@ -244,8 +262,11 @@ fn refusals_look_like_this() {
    `----
   help: the first is number 1 of `environments`; rename one
   [E0202]
-"#);
-    looks_like!("estate: acme\nenvironments: [{ name: prod }]\npeaks:\n  - { name: p, kind: holiday, environments: [prd], from: 2026-01-02, to: 2026-01-01 }\n", r#"
+"#
+    );
+    looks_like!(
+        "estate: acme\nenvironments: [{ name: prod }]\npeaks:\n  - { name: p, kind: holiday, environments: [prd], from: 2026-01-02, to: 2026-01-01 }\n",
+        r#"
   x no environment is called "prd"
    ,-[estate.yaml:4:46]
  3 | peaks:
@@ -265,5 +286,6 @@ fn refusals_look_like_this() {
    `----
   help: `to` must be later than `from`
   [E0402]
-"#);
+"#
+    );
 }

@@ -146,8 +146,16 @@ async fn write(
         files: Vec::new(),
         mounts: vec![
             TaskMount { from: folder.to_owned(), at: "/srv/springtide/backup".into(), read_only: false },
-            TaskMount { from: driver.volume(Some(environment), Volume::PostgresSocket), at: "/srv/springtide/socket".into(), read_only: false },
-            TaskMount { from: driver.volume(Some(environment), Volume::OdooData), at: "/srv/springtide/odoo-data".into(), read_only: true },
+            TaskMount {
+                from: driver.volume(Some(environment), Volume::PostgresSocket),
+                at: "/srv/springtide/socket".into(),
+                read_only: false,
+            },
+            TaskMount {
+                from: driver.volume(Some(environment), Volume::OdooData),
+                at: "/srv/springtide/odoo-data".into(),
+                read_only: true,
+            },
         ],
         user: UserSpec { uid: 0, gid: 0 },
         deadline_s: DEADLINE_SECONDS,
@@ -158,21 +166,44 @@ async fn write(
         if outcome.code == Some(0) {
             return Ok(fs::read_to_string(&outcome.log).unwrap_or(outcome.tail));
         }
-        let how = outcome.code.map_or("ended by a signal or its deadline".to_owned(), |code| format!("exit code {code}"));
-        Err(BackupError::Step { step, how, lines: odoo_log::relevant_of(&outcome.log, &outcome.tail), log: outcome.log })
+        let how =
+            outcome.code.map_or("ended by a signal or its deadline".to_owned(), |code| format!("exit code {code}"));
+        Err(BackupError::Step {
+            step,
+            how,
+            lines: odoo_log::relevant_of(&outcome.log, &outcome.tail),
+            log: outcome.log,
+        })
     };
 
     let dump = words(&[
-        &program("pg_dump"), "-h", "/srv/springtide/socket", "-p", &port, "-U", "postgres", "--no-password", "-Fc",
-        "-f", "/srv/springtide/backup/database.dump", &database,
+        &program("pg_dump"),
+        "-h",
+        "/srv/springtide/socket",
+        "-p",
+        &port,
+        "-U",
+        "postgres",
+        "--no-password",
+        "-Fc",
+        "-f",
+        "/srv/springtide/backup/database.dump",
+        &database,
     ]);
     run("the dump", task("dump", dump)).await?;
     let filestore = driver.volume(Some(environment), Volume::OdooData).join("filestore").join(&database);
     let has_filestore = filestore.is_dir();
     if has_filestore {
         let tar = words(&[
-            "tar", "--create", "--numeric-owner", "--sort=name", "--file", "/srv/springtide/backup/filestore.tar",
-            "--directory", "/srv/springtide/odoo-data/filestore", &database,
+            "tar",
+            "--create",
+            "--numeric-owner",
+            "--sort=name",
+            "--file",
+            "/srv/springtide/backup/filestore.tar",
+            "--directory",
+            "/srv/springtide/odoo-data/filestore",
+            &database,
         ]);
         run("the filestore's archive", task("archive", tar)).await?;
     }
@@ -184,13 +215,21 @@ async fn write(
             files.insert(name.to_owned(), hash(&path).map_err(io_error("read", &path))?);
         }
     }
-    let list = run("reading the dump back", task("list", words(&[&program("pg_restore"), "--list", "/srv/springtide/backup/database.dump"]))).await?;
+    let list = run(
+        "reading the dump back",
+        task("list", words(&[&program("pg_restore"), "--list", "/srv/springtide/backup/database.dump"])),
+    )
+    .await?;
     let tables = list.lines().filter(|line| !line.starts_with(';') && line.contains(" TABLE DATA ")).count() as u64;
     if tables == 0 {
         return Err(BackupError::Bad("dump", "it holds no table".into()));
     }
     if has_filestore {
-        run("reading the archive back", task("read", words(&["tar", "--list", "--file", "/srv/springtide/backup/filestore.tar"]))).await?;
+        run(
+            "reading the archive back",
+            task("read", words(&["tar", "--list", "--file", "/srv/springtide/backup/filestore.tar"])),
+        )
+        .await?;
     }
     let manifest = BackupManifest { environment: environment.clone(), database, files, tables };
     let path = folder.join("manifest.json");
@@ -203,7 +242,8 @@ async fn write(
 pub fn verify(folder: &Path) -> Result<BackupManifest, BackupError> {
     let path = folder.join("manifest.json");
     let bytes = fs::read(&path).map_err(io_error("read", &path))?;
-    let manifest: BackupManifest = serde_json::from_slice(&bytes).map_err(|error| io_error("read", &path)(error.into()))?;
+    let manifest: BackupManifest =
+        serde_json::from_slice(&bytes).map_err(|error| io_error("read", &path)(error.into()))?;
     for (name, expected) in &manifest.files {
         let path = folder.join(name);
         let found = hash(&path).map_err(io_error("read", &path))?;

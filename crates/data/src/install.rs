@@ -92,16 +92,22 @@ pub async fn install_modules(
         ModuleAction::Update => "-u",
     };
     files.insert(0, ("odoo.conf".into(), conf));
-    for (key, value) in [("USER", "odoo"), ("HOME", "/nonexistent"), ("LANG", "C.UTF-8"), ("PATH", "/usr/local/bin:/usr/bin:/bin")] {
+    for (key, value) in
+        [("USER", "odoo"), ("HOME", "/nonexistent"), ("LANG", "C.UTF-8"), ("PATH", "/usr/local/bin:/usr/bin:/bin")]
+    {
         env.entry(key.to_owned()).or_insert_with(|| value.to_owned());
     }
-    let mut mounts =
-        vec![TaskMount { from: driver.volume(Some(environment), Volume::OdooData), at: ODOO_DATA_AT.into(), read_only: false }];
+    let mut mounts = vec![TaskMount {
+        from: driver.volume(Some(environment), Volume::OdooData),
+        at: ODOO_DATA_AT.into(),
+        read_only: false,
+    }];
     let socket = driver.volume(Some(environment), Volume::PostgresSocket);
     if socket.is_dir() {
         mounts.push(TaskMount { from: socket, at: POSTGRES_SOCKET_AT.into(), read_only: false });
     }
-    let mut command: Vec<String> = ["/usr/bin/odoo", "-c", &config, "-d", &database, flag, &names.join(",")].map(str::to_owned).to_vec();
+    let mut command: Vec<String> =
+        ["/usr/bin/odoo", "-c", &config, "-d", &database, flag, &names.join(",")].map(str::to_owned).to_vec();
     // Loading demo data follows the database (its `base` module says), the option only matters for
     // new databases.
     command.extend(["--stop-after-init", "--no-http", "--workers=0", "--max-cron-threads=0"].map(str::to_owned));

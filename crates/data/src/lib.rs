@@ -2,8 +2,8 @@
 //!
 //! Everything here acts (files, SQL, tasks); what to do was decided in `springtide-core`.
 
-mod folders;
 pub mod destroy;
+mod folders;
 pub mod hash;
 pub mod install;
 pub mod odoo_log;

@@ -97,7 +97,10 @@ impl SecretStore {
         let path = folder.join("identity.txt");
         if !path.try_exists().map_err(io_error("look at", &path))? {
             let fresh = Identity::generate().to_string();
-            let text = format!("# Springtide's secret store. Keep a copy elsewhere: without it no secret can be read.\n{}\n", fresh.expose_secret());
+            let text = format!(
+                "# Springtide's secret store. Keep a copy elsewhere: without it no secret can be read.\n{}\n",
+                fresh.expose_secret()
+            );
             write_once(&path, text.as_bytes(), 0o600).map_err(io_error("write", &path))?;
         }
         check_private(&path)?;
@@ -311,7 +314,12 @@ fn check_private(path: &Path) -> Result<(), SecretError> {
     let meta = fs::symlink_metadata(path).map_err(io_error("look at", path))?;
     let expected = nix::unistd::geteuid().as_raw();
     if meta.mode() & 0o077 != 0 || meta.uid() != expected {
-        return Err(SecretError::TooOpen { path: path.to_owned(), mode: meta.mode() & 0o7777, owner: meta.uid(), expected });
+        return Err(SecretError::TooOpen {
+            path: path.to_owned(),
+            mode: meta.mode() & 0o7777,
+            owner: meta.uid(),
+            expected,
+        });
     }
     Ok(())
 }

@@ -37,7 +37,8 @@ fn main() {
     assert!(cache.join("odoo/19.0/root/usr/bin/odoo").exists(), "the Odoo 19 root is missing: run `make setup`");
     let temp = tempfile::tempdir().unwrap();
     std::fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
-    let driver = Arc::new(ProcessDriver::new(temp.path().join("state"), std::env::current_exe().unwrap(), cache.clone()));
+    let driver =
+        Arc::new(ProcessDriver::new(temp.path().join("state"), std::env::current_exe().unwrap(), cache.clone()));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         runtime.block_on(async {
@@ -94,7 +95,11 @@ async fn all(driver: Arc<ProcessDriver>, temp: &Path, cache: &Path) {
     let to = temp.join("final");
     let backup = final_backup(&*driver, &environment, SLOT, &to, G).await.unwrap();
     assert!(backup.tables > 50 && backup.files.contains_key("filestore.tar"), "{backup:?}");
-    std::fs::OpenOptions::new().append(true).open(to.join("filestore.tar")).and_then(|mut f| std::io::Write::write_all(&mut f, b"x")).unwrap();
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(to.join("filestore.tar"))
+        .and_then(|mut f| std::io::Write::write_all(&mut f, b"x"))
+        .unwrap();
     assert!(verify(&to).is_err(), "a changed file was not noticed");
 
     let pid = std::fs::read_to_string(pgdata.join("postmaster.pid")).unwrap();
@@ -113,7 +118,8 @@ fn passlib_agrees(store: &SecretStore, environment: &EnvironmentName, cache: &Pa
         .stdin(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let input = format!("{} {}", get(SecretName::OdooAdmin).expose_secret(), get(SecretName::OdooAdminHash).expose_secret());
+    let input =
+        format!("{} {}", get(SecretName::OdooAdmin).expose_secret(), get(SecretName::OdooAdminHash).expose_secret());
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success(), "passlib refuses our hash");
 }
@@ -121,8 +127,13 @@ fn passlib_agrees(store: &SecretStore, environment: &EnvironmentName, cache: &Pa
 /// Starts PostgreSQL on the copy with strict rules and full statement logging; its log comes back.
 async fn start(driver: &Arc<ProcessDriver>, environment: &EnvironmentName) -> tokio::task::JoinHandle<String> {
     let major = driver.observe().await.unwrap().host.postgres_major.unwrap();
-    let mount = |volume, at: &str| TaskMount { from: driver.volume(Some(environment), volume), at: at.into(), read_only: false };
-    let mut command = vec![format!("/usr/lib/postgresql/{major}/bin/postgres"), "-D".into(), "/srv/springtide/data".into()];
+    let mount = |volume, at: &str| TaskMount {
+        from: driver.volume(Some(environment), volume),
+        at: at.into(),
+        read_only: false,
+    };
+    let mut command =
+        vec![format!("/usr/lib/postgresql/{major}/bin/postgres"), "-D".into(), "/srv/springtide/data".into()];
     for setting in [
         "hba_file=/srv/springtide/config/hba",
         "ident_file=/srv/springtide/config/ident",
@@ -145,7 +156,10 @@ async fn start(driver: &Arc<ProcessDriver>, environment: &EnvironmentName) -> to
             ("hba".into(), "local all postgres peer map=springtide\nlocal all all scram-sha-256\n".into()),
             ("ident".into(), "springtide root postgres\n".into()),
         ],
-        mounts: vec![mount(Volume::PostgresData, "/srv/springtide/data"), mount(Volume::PostgresSocket, "/srv/springtide/socket")],
+        mounts: vec![
+            mount(Volume::PostgresData, "/srv/springtide/data"),
+            mount(Volume::PostgresSocket, "/srv/springtide/socket"),
+        ],
         user: SLOT.user(Role::Postgres),
         deadline_s: 300,
     };
@@ -213,15 +227,21 @@ async fn roles(socket: &Path, port: u16, store: &SecretStore, environment: &Envi
         tokio::spawn(connection);
         Ok::<_, tokio_postgres::Error>(client)
     };
-    let one = async |client: &tokio_postgres::Client, sql: &str| -> String { client.query_one(sql, &[]).await.unwrap().get(0) };
+    let one = async |client: &tokio_postgres::Client, sql: &str| -> String {
+        client.query_one(sql, &[]).await.unwrap().get(0)
+    };
 
     let app = login("app", SecretName::DbApp, "big_shop").await.unwrap();
     assert_eq!(one(&app, "SELECT current_user::text").await, "owner");
     assert_eq!(one(&app, "SHOW lock_timeout").await, "15s");
     let secret = one(&app, "SELECT value FROM ir_config_parameter WHERE key = 'database.secret'").await;
-    let wanted = store.get(&SecretRef { environment: Some(environment.clone()), name: SecretName::OdooDatabaseSecret }).unwrap();
+    let wanted =
+        store.get(&SecretRef { environment: Some(environment.clone()), name: SecretName::OdooDatabaseSecret }).unwrap();
     assert_eq!(secret, wanted.expose_secret());
-    assert_eq!(one(&app, "SELECT value FROM ir_config_parameter WHERE key = 'web.base.url'").await, "https://shop.example");
+    assert_eq!(
+        one(&app, "SELECT value FROM ir_config_parameter WHERE key = 'web.base.url'").await,
+        "https://shop.example"
+    );
     app.batch_execute("CREATE TABLE made_as_owner (id serial primary key)").await.unwrap();
     // What psycopg2's reset() does keeps the role of the login.
     app.batch_execute("RESET ALL; SET SESSION AUTHORIZATION DEFAULT").await.unwrap();
@@ -230,14 +250,25 @@ async fn roles(socket: &Path, port: u16, store: &SecretStore, environment: &Envi
     // Even a client that drops the role leaves nothing that is not the owner's.
     app.batch_execute("SET ROLE NONE").await.unwrap();
     assert_eq!(one(&app, "SELECT current_user::text").await, "app");
-    app.batch_execute("CREATE TABLE made_as_app (id serial primary key); CREATE VIEW v_as_app AS SELECT * FROM made_as_app").await.unwrap();
-    app.batch_execute("CREATE TEMP TABLE passing AS SELECT 1 AS one; ALTER TABLE res_partner ADD COLUMN x_test integer").await.unwrap();
+    app.batch_execute(
+        "CREATE TABLE made_as_app (id serial primary key); CREATE VIEW v_as_app AS SELECT * FROM made_as_app",
+    )
+    .await
+    .unwrap();
+    app.batch_execute(
+        "CREATE TEMP TABLE passing AS SELECT 1 AS one; ALTER TABLE res_partner ADD COLUMN x_test integer",
+    )
+    .await
+    .unwrap();
     let jobs = login("jobs", SecretName::DbJobs, "big_shop").await.unwrap();
     jobs.batch_execute("SET ROLE NONE").await.unwrap();
-    jobs.batch_execute("ALTER TABLE made_as_app ADD COLUMN more text; INSERT INTO made_as_app (more) VALUES ('x')").await.unwrap();
+    jobs.batch_execute("ALTER TABLE made_as_app ADD COLUMN more text; INSERT INTO made_as_app (more) VALUES ('x')")
+        .await
+        .unwrap();
     let strangers = "SELECT count(*)::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND pg_get_userbyid(relowner) IN ('app', 'jobs')";
     assert_eq!(one(&jobs, strangers).await, "0");
-    let tables = "SELECT count(*)::text FROM pg_roles WHERE rolname IN ('owner','app','jobs','report','monitor','backup')
+    let tables =
+        "SELECT count(*)::text FROM pg_roles WHERE rolname IN ('owner','app','jobs','report','monitor','backup')
                   AND (rolsuper OR rolcreatedb OR rolcreaterole OR rolbypassrls)";
     assert_eq!(one(&jobs, tables).await, "0");
 

@@ -74,7 +74,11 @@ async fn ensures(driver: &dyn Driver, kit: &Kit<'_>, first: &ResolvedWorkload, i
     driver.wait_ready(id).await.expect("ready");
     let one = seen(driver, id).await.expect("it is there");
     assert_eq!((one.state, one.digest), (WorkloadState::Ready, first.digest));
-    assert_eq!(driver.ensure_workload(first, Generation(10)).await.expect("ensure"), Ensured::Unchanged, "ensuring twice changes nothing");
+    assert_eq!(
+        driver.ensure_workload(first, Generation(10)).await.expect("ensure"),
+        Ensured::Unchanged,
+        "ensuring twice changes nothing"
+    );
     assert_eq!(seen(driver, id).await.expect("it is there").pid, one.pid, "the process is the same");
 
     let second = (kit.make)("second");
@@ -112,14 +116,19 @@ async fn stops(driver: &dyn Driver, first: &ResolvedWorkload, id: &WorkloadId) {
     let stopped = seen(driver, id).await.expect("a stopped workload is kept");
     assert_eq!((stopped.state, stopped.pid), (WorkloadState::Stopped, None), "it stays stopped");
     assert!(matches!(driver.wait_ready(id).await, Err(DriverError::NotReady { .. })), "it cannot become ready");
-    assert_eq!(driver.ensure_workload(first, Generation(13)).await.expect("ensure"), Ensured::Started, "ensured again it starts");
+    assert_eq!(
+        driver.ensure_workload(first, Generation(13)).await.expect("ensure"),
+        Ensured::Started,
+        "ensured again it starts"
+    );
     driver.wait_ready(id).await.expect("ready");
 }
 
 async fn reports(driver: &dyn Driver, kit: &Kit<'_>, first: &ResolvedWorkload, id: &WorkloadId) {
     let pid = seen(driver, id).await.and_then(|seen| seen.pid).expect("it runs");
     (kit.kill)(pid);
-    until("the killed process is not reported", 2, async || seen(driver, id).await.expect("kept").pid != Some(pid)).await;
+    until("the killed process is not reported", 2, async || seen(driver, id).await.expect("kept").pid != Some(pid))
+        .await;
     until("it is started again", 10, async || {
         let now = seen(driver, id).await.expect("kept");
         now.pid.is_some_and(|new| new != pid) && now.restarts == 1 && now.digest == first.digest
@@ -155,14 +164,18 @@ async fn removes(driver: &dyn Driver, id: &WorkloadId) {
 }
 
 async fn runs_tasks(driver: &dyn Driver, kit: &Kit<'_>) {
-    let good = driver.run_task(&task("good", "echo hello task; exit 0", kit.user, 20), Generation(16)).await.expect("task");
+    let good =
+        driver.run_task(&task("good", "echo hello task; exit 0", kit.user, 20), Generation(16)).await.expect("task");
     assert_eq!(good.code, Some(0));
     assert!(good.tail.contains("hello task"), "{:?}", good.tail);
     assert!(std::fs::read_to_string(&good.log).expect("the log is there").contains("hello task"));
     let bad = driver.run_task(&task("bad", "echo oh; exit 7", kit.user, 20), Generation(16)).await.expect("task");
     assert_eq!(bad.code, Some(7));
     let begin = Instant::now();
-    let late = driver.run_task(&task("slow", "echo begun; sleep 60; exit 0", kit.user, 1), Generation(16)).await.expect("task");
+    let late = driver
+        .run_task(&task("slow", "echo begun; sleep 60; exit 0", kit.user, 1), Generation(16))
+        .await
+        .expect("task");
     assert_eq!(late.code, None, "a deadline gives no exit code");
     assert!(late.tail.contains("begun"), "output until then is kept: {:?}", late.tail);
     assert!(begin.elapsed() < Duration::from_secs(10), "the deadline is kept");

@@ -148,13 +148,19 @@ impl Driver for FakeDriver {
         Ok(DriverObservation { host: inner.host.clone(), workloads })
     }
 
-    async fn ensure_workload(&self, workload: &ResolvedWorkload, generation: Generation) -> Result<Ensured, DriverError> {
+    async fn ensure_workload(
+        &self,
+        workload: &ResolvedWorkload,
+        generation: Generation,
+    ) -> Result<Ensured, DriverError> {
         let id = workload.spec.id.clone();
         let mut inner = self.enter(format!("ensure {id}"), Some(generation))?;
         inner.last_pid += 1;
         let pid = inner.last_pid;
         let what = match inner.workloads.get(&id) {
-            Some(held) if held.pid.is_some() && held.workload.digest == workload.digest => return Ok(Ensured::Unchanged),
+            Some(held) if held.pid.is_some() && held.workload.digest == workload.digest => {
+                return Ok(Ensured::Unchanged);
+            }
             Some(held) if held.pid.is_some() => Ensured::Restarted,
             _ => Ensured::Started,
         };
@@ -221,7 +227,9 @@ impl Driver for FakeDriver {
 
     fn volume(&self, environment: Option<&EnvironmentName>, volume: Volume) -> PathBuf {
         match environment {
-            Some(environment) => self.folder.join("environments").join(environment.as_str()).join("volumes").join(volume.as_str()),
+            Some(environment) => {
+                self.folder.join("environments").join(environment.as_str()).join("volumes").join(volume.as_str())
+            }
             None => self.folder.join("volumes").join(volume.as_str()),
         }
     }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use springtide_core::digest::Digest;
 use springtide_core::names::EnvironmentName;
 use springtide_core::observe::{HostFacts, WorkloadObservation};
-use springtide_core::workload::{UserSpec, Volume, VolumeMount, WorkloadId, WorkloadSpec, Root};
+use springtide_core::workload::{Root, UserSpec, Volume, VolumeMount, WorkloadId, WorkloadSpec};
 
 /// A number that grows with every operation. A driver refuses a call that carries a lower one than
 /// it has seen, so that a late executor cannot act.
@@ -184,7 +184,11 @@ pub trait Driver: Send + Sync {
 
     /// Makes `workload` run as specified; returns when the process was started (not yet ready).
     /// Running with the same digest: nothing happens. Given up or stopped: started anew.
-    async fn ensure_workload(&self, workload: &ResolvedWorkload, generation: Generation) -> Result<Ensured, DriverError>;
+    async fn ensure_workload(
+        &self,
+        workload: &ResolvedWorkload,
+        generation: Generation,
+    ) -> Result<Ensured, DriverError>;
 
     /// Waits until the workload's probe says ready, at most its `ready_within_s`.
     async fn wait_ready(&self, id: &WorkloadId) -> Result<(), DriverError>;

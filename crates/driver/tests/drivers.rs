@@ -64,7 +64,10 @@ fn murder(pid: i32) {
 }
 
 /// Runs `test` with a driver of its own and ends everything, also when it panics.
-async fn with_driver<F: Future<Output = ()> + 'static>(name: &str, test: impl FnOnce(std::sync::Arc<ProcessDriver>, PathBuf) -> F) {
+async fn with_driver<F: Future<Output = ()> + 'static>(
+    name: &str,
+    test: impl FnOnce(std::sync::Arc<ProcessDriver>, PathBuf) -> F,
+) {
     let state = std::env::temp_dir().join(format!("springtide-driver-{name}-{}", std::process::id()));
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_springtide-shim"));
     let driver = std::sync::Arc::new(ProcessDriver::new(state.clone(), binary, "/var/cache/springtide".into()));
@@ -114,7 +117,8 @@ async fn process_driver_keeps_the_contract() {
     with_driver("contract", async |driver: std::sync::Arc<ProcessDriver>, _| {
         let kit = Kit { make: &|word| variant(900, word), kill: &murder, user: Slot(900).installer() };
         contract::run(&*driver, &kit).await;
-    }).await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,13 +134,17 @@ async fn survives_its_supervisor() {
         assert_eq!(driver.ensure_workload(&one, Generation(1)).await.unwrap(), Ensured::Unchanged);
         driver.wait_ready(&one.spec.id).await.unwrap();
         assert_eq!(seen(&driver).await.pid, before.pid, "it is adopted");
-        assert!(matches!(driver.ensure_workload(&one, Generation(0)).await, Err(DriverError::Fenced { .. })), "the fence is kept");
+        assert!(
+            matches!(driver.ensure_workload(&one, Generation(0)).await, Err(DriverError::Fenced { .. })),
+            "the fence is kept"
+        );
         // Dead together with its watcher: the next watcher starts it again.
         murder(driver.supervisor_pid().await.unwrap().unwrap());
         murder(before.pid.unwrap());
         driver.supervisor_pid().await.unwrap();
         until("started again", 10, async || seen(&driver).await.pid.is_some_and(|pid| Some(pid) != before.pid)).await;
-    }).await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +166,8 @@ async fn a_reused_pid_is_not_believed() {
         driver.stop_workload(&one.spec.id, Generation(1)).await.unwrap();
         assert!(innocent.try_wait().unwrap().is_none(), "the innocent lives");
         innocent.kill().await.unwrap();
-    }).await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,15 +235,21 @@ async fn a_task_dies_with_its_caller() {
         let task = Task {
             name: "long".into(),
             root: Root::Host,
-            command: ["/bin/sh", "-c", "echo $$ > /srv/springtide/made/pid; sleep 1000 & sleep 1000"].map(String::from).into(),
+            command: ["/bin/sh", "-c", "echo $$ > /srv/springtide/made/pid; sleep 1000 & sleep 1000"]
+                .map(String::from)
+                .into(),
             env: [("PASSWORD".to_owned(), SECRET.to_owned())].into(),
             files: vec![("a.conf".into(), SECRET.into())],
             mounts: vec![TaskMount { from: data.clone(), at: "/srv/springtide/made".into(), read_only: false }],
             user: Slot(905).installer(),
             deadline_s: 100,
         };
-        let call = { let (driver, task) = (driver.clone(), task.clone()); tokio::spawn(async move { drop(driver.run_task(&task, Generation(1)).await) }) };
-        until("it runs", 5, async || std::fs::read_to_string(data.join("pid")).is_ok_and(|text| text.ends_with('\n'))).await;
+        let call = {
+            let (driver, task) = (driver.clone(), task.clone());
+            tokio::spawn(async move { drop(driver.run_task(&task, Generation(1)).await) })
+        };
+        until("it runs", 5, async || std::fs::read_to_string(data.join("pid")).is_ok_and(|text| text.ends_with('\n')))
+            .await;
         call.abort();
         // Its own pid namespace is the machine's, so the number it wrote is the one we see.
         let pid: i32 = std::fs::read_to_string(data.join("pid")).unwrap().trim().parse().unwrap();
@@ -242,7 +257,8 @@ async fn a_task_dies_with_its_caller() {
         until("its secrets are gone", 5, async || !state.join("tasks/long").exists()).await;
         let short = Task { command: ["/bin/sh", "-c", "exit 3"].map(String::from).into(), ..task };
         assert_eq!(driver.run_task(&short, Generation(1)).await.unwrap().code, Some(3));
-    }).await;
+    })
+    .await;
 }
 
 /// Real programs: `initdb` and a PostgreSQL server, and a command in an Odoo root.
@@ -267,13 +283,16 @@ async fn runs_postgres_and_enters_an_odoo_root() {
             user: slot.user(Role::Postgres),
             deadline_s: 60,
         };
-        let made = driver.run_task(&task(Root::Host, &["initdb", "-D", data, "--no-sync"]), Generation(1)).await.unwrap();
+        let made =
+            driver.run_task(&task(Root::Host, &["initdb", "-D", data, "--no-sync"]), Generation(1)).await.unwrap();
         assert_eq!(made.code, Some(0), "{}", made.tail);
         let port = slot.port(Role::Postgres).unwrap();
         let server = redigest(workload(191, ""), |spec| {
             spec.id = WorkloadId::of(&environment, Role::Postgres);
             spec.user = slot.user(Role::Postgres);
-            spec.command = ["postgres", "-D", data, "-k", socket, "-h", "127.0.0.1", "-p", &port.to_string()].map(String::from).into();
+            spec.command = ["postgres", "-D", data, "-k", socket, "-h", "127.0.0.1", "-p", &port.to_string()]
+                .map(String::from)
+                .into();
             spec.volumes = volumes.clone();
             spec.ports.insert(PortName::Sql, port);
             spec.ready = Probe::Postgres { port: PortName::Sql };
@@ -286,11 +305,19 @@ async fn runs_postgres_and_enters_an_odoo_root() {
         driver.stop_workload(&server.spec.id, Generation(1)).await.unwrap();
         let log = std::fs::read_to_string(&driver.logs(&server.spec.id)[0]).unwrap();
         assert!(log.contains("database system is shut down"), "{log}");
-        let mut odoo = task(Root::Odoo("19.0".parse().unwrap()), &["/bin/sh", "-c", "id -un; odoo --version; ls /srv/springtide; ls /tmp | wc -l; ls /srv/springtide/addons; touch /usr/x"]);
+        let mut odoo = task(
+            Root::Odoo("19.0".parse().unwrap()),
+            &[
+                "/bin/sh",
+                "-c",
+                "id -un; odoo --version; ls /srv/springtide; ls /tmp | wc -l; ls /srv/springtide/addons; touch /usr/x",
+            ],
+        );
         odoo.mounts.clear();
         let inside = driver.run_task(&odoo, Generation(1)).await.unwrap();
         for part in ["springtide-task", "19.0", "addons\nconfig\n0\n", "Read-only file system"] {
             assert!(inside.tail.contains(part), "{part}: {}", inside.tail);
         }
-    }).await;
+    })
+    .await;
 }

@@ -159,7 +159,8 @@ impl Execution<'_> {
             Action::EnsureCertificate { environment, host } => {
                 let authority = secrets.get(&estate_secret(SecretName::AuthorityCertificate))?;
                 let key = secrets.get(&estate_secret(SecretName::AuthorityKey))?;
-                let made = certificates::issue(authority.expose_secret(), key.expose_secret(), host.as_str(), self.now)?;
+                let made =
+                    certificates::issue(authority.expose_secret(), key.expose_secret(), host.as_str(), self.now)?;
                 secrets.put(&of(environment, SecretName::CertificateKey), &made.key.into())?;
                 secrets.put(&of(environment, SecretName::Certificate), &made.certificate.into())?;
                 self.estate.store.certified(environment, host.as_str(), made.until)?;

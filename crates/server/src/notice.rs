@@ -14,7 +14,11 @@ pub async fn serve(port: u16) -> std::io::Result<()> {
     let app = Router::new().route("/starting/{environment}", any(starting)).fallback(blocked);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    axum::serve(listener, app).with_graceful_shutdown(async move { term.recv().await; }).await
+    axum::serve(listener, app)
+        .with_graceful_shutdown(async move {
+            term.recv().await;
+        })
+        .await
 }
 
 async fn starting(Path(environment): Path<String>) -> Response {

@@ -41,7 +41,8 @@ pub async fn live() -> Result<BTreeSet<String>, RouteError> {
     let port = Slot::ESTATE.port(Role::Proxy).unwrap_or_default();
     let url = format!("http://127.0.0.1:{port}/api/http/middlewares?per_page=100000");
     let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).build().map_err(RouteError::Proxy)?;
-    let answer = client.get(url).send().await.map_err(RouteError::Proxy)?.error_for_status().map_err(RouteError::Proxy)?;
+    let answer =
+        client.get(url).send().await.map_err(RouteError::Proxy)?.error_for_status().map_err(RouteError::Proxy)?;
     let list: Vec<serde_json::Value> = answer.json().await.map_err(RouteError::Proxy)?;
     let enabled = list.iter().filter(|it| it["status"] == "enabled");
     Ok(enabled.filter_map(|it| it["name"].as_str()).map(|name| name.trim_end_matches("@file").to_owned()).collect())

@@ -91,8 +91,7 @@ impl Store {
         let connection = Connection::open(path).map_err(sqlite("open"))?;
         let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;";
         connection.execute_batch(pragmas).map_err(sqlite("open"))?;
-        let found: i64 =
-            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite("read"))?;
+        let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite("read"))?;
         match found {
             0 => {
                 let create = format!("BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;");
@@ -176,7 +175,8 @@ impl Store {
         action: &str,
         now: i64,
     ) -> Result<(), StoreError> {
-        let insert = "INSERT INTO steps (operation, number, environment, title, action, began) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let insert =
+            "INSERT INTO steps (operation, number, environment, title, action, began) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let environment = environment.map(EnvironmentName::as_str);
         let values = params![operation as i64, number as i64, environment, title, action, now];
         self.connection().execute(insert, values).map_err(sqlite("write"))?;

@@ -116,7 +116,10 @@ pub async fn apply(cli: &Cli, reviewed: Option<&Path>, yes: bool, dry_run: bool)
     let estate = open(cli)?;
     let _held = lock(&estate)?;
     if let Some((operation, step)) = estate.store.interrupted()? {
-        printer::talk(&printer::yellow("note"), &format!(" operation {operation} was cut off at `{step}`; going on from what is seen"));
+        printer::talk(
+            &printer::yellow("note"),
+            &format!(" operation {operation} was cut off at `{step}`; going on from what is seen"),
+        );
         estate.store.end(operation, "cut off", now())?;
     }
     let at = now();
@@ -162,7 +165,13 @@ pub async fn apply(cli: &Cli, reviewed: Option<&Path>, yes: bool, dry_run: bool)
         Err(error) => {
             let message = springtide_server::execute::chain(&error);
             let done = "Steps before it stay done; nothing after it was begun.";
-            return Err(Failure::new(code::FAILED, "E0806", message, done, "mend the cause, then springtide apply goes on"));
+            return Err(Failure::new(
+                code::FAILED,
+                "E0806",
+                message,
+                done,
+                "mend the cause, then springtide apply goes on",
+            ));
         }
     };
     if cli.json {

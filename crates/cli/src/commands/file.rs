@@ -34,7 +34,10 @@ pub fn init(cli: &Cli, path: &Path) -> Result<u8, Failure> {
     if cli.json {
         printer::data(&format!("{}\n", serde_json::json!({ "version": 1, "written": path })));
     } else if !cli.quiet {
-        printer::talk("wrote ", &format!("{}\nnext: springtide check | springtide plan | springtide apply", path.display()));
+        printer::talk(
+            "wrote ",
+            &format!("{}\nnext: springtide check | springtide plan | springtide apply", path.display()),
+        );
     }
     Ok(0)
 }

@@ -57,7 +57,8 @@ pub async fn explain(cli: &Cli, thing: &str) -> Result<u8, Failure> {
     let known = springtide_core::check::explanation(thing).or_else(|| springtide_core::plan::explanation(thing));
     if let Some(known) = known {
         if cli.json {
-            let answer = serde_json::json!({ "version": 1, "code": known.code, "title": known.title, "text": known.text });
+            let answer =
+                serde_json::json!({ "version": 1, "code": known.code, "title": known.title, "text": known.text });
             printer::data(&format!("{answer}\n"));
         } else {
             printer::data(&format!("{}  {}\n\n{}\n", known.code, known.title, known.text));
@@ -116,7 +117,9 @@ pub fn logs(cli: &Cli, workload: &WorkloadId, lines: usize) -> Result<u8, Failur
     }
     for line in kept {
         match cli.json {
-            true => printer::data(&format!("{}\n", serde_json::json!({ "version": 1, "workload": workload, "line": line }))),
+            true => {
+                printer::data(&format!("{}\n", serde_json::json!({ "version": 1, "workload": workload, "line": line })))
+            }
             false => printer::data(&format!("{line}\n")),
         }
     }
@@ -143,7 +146,10 @@ pub fn login(cli: &Cli, estate: &Estate, checked: &CheckedEstate, name: &Environ
     let url = base_url(checked, &sized);
     let password = estate.secrets.get(&SecretRef { environment: Some(name.clone()), name: SecretName::OdooAdmin })?;
     if cli.json {
-        printer::data(&format!("{}\n", serde_json::json!({ "version": 1, "environment": name, "url": url, "user": "admin" })));
+        printer::data(&format!(
+            "{}\n",
+            serde_json::json!({ "version": 1, "environment": name, "url": url, "user": "admin" })
+        ));
         return Ok(());
     }
     printer::data(&format!(
@@ -160,7 +166,8 @@ pub fn history(cli: &Cli) -> Result<u8, Failure> {
         printer::data(&format!("{}\n", serde_json::json!({ "version": 1, "operations": operations })));
         return Ok(0);
     }
-    let time = |second: i64| jiff::Timestamp::from_second(second).map_or_else(|_| second.to_string(), |at| at.to_string());
+    let time =
+        |second: i64| jiff::Timestamp::from_second(second).map_or_else(|_| second.to_string(), |at| at.to_string());
     let rows = operations
         .into_iter()
         .map(|it| {

@@ -39,11 +39,7 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "The file asks for too much",
         "Aliases (`*name`) may add 50000 values in all and mappings may nest 24 deep. A small file that unfolds into a huge one is refused, because it would take the memory of whatever reads it.",
     ),
-    row(
-        "E0004",
-        "More than one document",
-        "One file is one estate. Remove the `---` line and what follows it.",
-    ),
+    row("E0004", "More than one document", "One file is one estate. Remove the `---` line and what follows it."),
     row(
         "E0005",
         "A key is written twice",
@@ -109,11 +105,7 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "No environment",
         "An estate without an environment runs nothing. Add one: `environments: [{ name: dev }]`.",
     ),
-    row(
-        "E0208",
-        "Two peaks with one name",
-        "The name of a peak must be unique in the estate.",
-    ),
+    row("E0208", "Two peaks with one name", "The name of a peak must be unique in the estate."),
     row(
         "E0209",
         "Not an IP address",
@@ -164,16 +156,8 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "Not a date and time",
         "Write local time such as 2026-11-27T06:00, without offset or Z: the offset comes from `timezone`.",
     ),
-    row(
-        "E0405",
-        "A peak without environments",
-        "A peak has to touch at least one environment.",
-    ),
-    row(
-        "E0501",
-        "HTTP and HTTPS on one port",
-        "The ingress listens on two ports; they must differ.",
-    ),
+    row("E0405", "A peak without environments", "A peak has to touch at least one environment."),
+    row("E0501", "HTTP and HTTPS on one port", "The ingress listens on two ports; they must differ."),
     row(
         "E0502",
         "A port of Springtide's own range",

@@ -44,7 +44,10 @@ pub(super) fn checked(
         let word = if *tier == Tier::Silver { "silver" } else { "gold" };
         found.note(
             "W0601",
-            format!("{}: database tier {word} is declared, not acted on by this release (needs a second instance)", raw.name),
+            format!(
+                "{}: database tier {word} is declared, not acted on by this release (needs a second instance)",
+                raw.name
+            ),
         );
     }
     let backup = backup(&layers, &raw.name, found);
@@ -67,7 +70,9 @@ pub(super) fn checked(
         );
     }
     let stage = raw.stage.unwrap_or(Stage::Dev);
-    let workers = |get: fn(&crate::spec::RawWorkers) -> Option<&u16>| layers.pick("workers", |l| get(l.workers?)).map(|(n, _)| *n);
+    let workers = |get: fn(&crate::spec::RawWorkers) -> Option<&u16>| {
+        layers.pick("workers", |l| get(l.workers?)).map(|(n, _)| *n)
+    };
     let resources = Resources {
         cpus: layers.pick("resources.cpus", |l| l.resources?.cpus.as_ref()).map(|(n, _)| *n),
         memory: memory.and_then(|(text, path)| memory_size(text, &path, found)),
@@ -87,7 +92,9 @@ pub(super) fn checked(
         },
         resources,
         tier: tier.map_or(Tier::Bronze, |(tier, _)| *tier),
-        max_connections: layers.pick("database.max_connections", |l| l.database?.max_connections.as_ref()).map(|(n, _)| *n),
+        max_connections: layers
+            .pick("database.max_connections", |l| l.database?.max_connections.as_ref())
+            .map(|(n, _)| *n),
         burst_workers,
         monthly,
         backup,
@@ -106,13 +113,23 @@ pub(super) fn overlay_resources(raw: Option<&RawResources>, path: &str, found: &
 fn memory_size(text: &str, path: &str, found: &mut Findings<'_>) -> Option<crate::units::ByteSize> {
     let size: crate::units::ByteSize = found.unit(text, path)?;
     if size.bytes() < 256 << 20 {
-        found.error("E0105", format!("{text:?} of memory is too little"), "the least is 256MiB; one Odoo worker wants more", path);
+        found.error(
+            "E0105",
+            format!("{text:?} of memory is too little"),
+            "the least is 256MiB; one Odoo worker wants more",
+            path,
+        );
         return None;
     }
     Some(size)
 }
 
-fn host(raw: &RawEnvironment, name: Option<&EnvironmentName>, path: &str, found: &mut Findings<'_>) -> Option<HostName> {
+fn host(
+    raw: &RawEnvironment,
+    name: Option<&EnvironmentName>,
+    path: &str,
+    found: &mut Findings<'_>,
+) -> Option<HostName> {
     match &raw.host {
         Some(host) => found.name("E0204", host, &format!("{path}.host")),
         None => format!("{}.localhost", name?).parse().ok(),
@@ -126,24 +143,43 @@ fn series(layers: &Layers<'_>, found: &mut Findings<'_>) -> Option<Series> {
     let known: Vec<String> = Series::ALL.iter().map(Series::to_string).collect();
     let Ok(series) = text.parse::<Series>() else {
         let list = listed(known.iter().map(String::as_str));
-        let meant = nearest(text, known.iter().map(String::as_str)).map_or(String::new(), |word| format!("did you mean \"{word}\"? "));
+        let meant = nearest(text, known.iter().map(String::as_str))
+            .map_or(String::new(), |word| format!("did you mean \"{word}\"? "));
         let short: String = text.chars().take(40).collect();
-        found.error("E0304", format!("odoo series {short:?} is unknown"), format!("{meant}known series: {list} (write it in quotes)"), &at);
+        found.error(
+            "E0304",
+            format!("odoo series {short:?} is unknown"),
+            format!("{meant}known series: {list} (write it in quotes)"),
+            &at,
+        );
         return None;
     };
     if series.profile().standing == Standing::Declared {
-        let accepted = layers.pick("odoo.accept_declared", |l| l.odoo?.accept_declared.as_ref()).is_some_and(|(yes, _)| *yes);
+        let accepted =
+            layers.pick("odoo.accept_declared", |l| l.odoo?.accept_declared.as_ref()).is_some_and(|(yes, _)| *yes);
         if !accepted {
-            let proven = Series::ALL.iter().filter(|s| s.profile().standing == Standing::Proven).map(Series::to_string).collect::<Vec<_>>();
+            let proven = Series::ALL
+                .iter()
+                .filter(|s| s.profile().standing == Standing::Proven)
+                .map(Series::to_string)
+                .collect::<Vec<_>>();
             found.error(
                 "E0305",
                 format!("series {series} is declared, not proven: nothing of it has run here"),
-                format!("use {}, or write `accept_declared: true` under `odoo`", listed(proven.iter().map(String::as_str))),
+                format!(
+                    "use {}, or write `accept_declared: true` under `odoo`",
+                    listed(proven.iter().map(String::as_str))
+                ),
                 &at,
             );
             return None;
         }
-        found.note("W0604", format!("series {series} is declared, not proven: nothing of it has run here; accepted by `accept_declared`"));
+        found.note(
+            "W0604",
+            format!(
+                "series {series} is declared, not proven: nothing of it has run here; accepted by `accept_declared`"
+            ),
+        );
     }
     Some(series)
 }
@@ -163,7 +199,12 @@ fn source(layers: &Layers<'_>, found: &mut Findings<'_>) {
         && source != "debian"
     {
         let short: String = source.chars().take(40).collect();
-        found.error("E0303", format!("odoo source {short:?} is not in this release"), "write `source: debian`, or leave it out", &at);
+        found.error(
+            "E0303",
+            format!("odoo source {short:?} is not in this release"),
+            "write `source: debian`, or leave it out",
+            &at,
+        );
     }
 }
 
@@ -176,18 +217,30 @@ fn backup(layers: &Layers<'_>, name: &str, found: &mut Findings<'_>) -> Option<C
         Some((text, at)) => found.unit::<Span>(text, &at).filter(|span| {
             let enough = *span >= Span::DAY;
             if !enough {
-                found.error("E0504", format!("a recovery window of {span} is shorter than a day"), "write 1d or more, such as 14d", &at);
+                found.error(
+                    "E0504",
+                    format!("a recovery window of {span} is shorter than a day"),
+                    "write 1d or more, such as 14d",
+                    &at,
+                );
             }
             enough
         }),
     };
     let far = layers.pick("backup.far", |l| l.backup?.far.as_deref()).and_then(|(text, at)| {
-        let plain = text.len() <= 400 && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:".contains(c)) && !text.contains("..");
+        let plain = text.len() <= 400
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:".contains(c))
+            && !text.contains("..");
         let rest = text.strip_prefix("s3://").or_else(|| text.strip_prefix("file:///"));
         let ok = plain && rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
         if !ok {
             let short: String = text.chars().take(60).collect();
-            found.error("E0206", format!("{short:?} is not a place for backups"), "write s3://bucket/path or file:///path with letters, digits, - _ . and /", &at);
+            found.error(
+                "E0206",
+                format!("{short:?} is not a place for backups"),
+                "write s3://bucket/path or file:///path with letters, digits, - _ . and /",
+                &at,
+            );
         }
         ok.then(|| text.to_owned())
     });

@@ -3,7 +3,20 @@
 use super::{Report, explanation, parse_and_check};
 
 const NASTY: [&str; 14] = [
-    "a'b", "a\"b", "a;b", "../a", "a/b", "a\nb", "a\tb", "{{a}}", "${a}", "$(a)", "`a`", "a b", "a\u{1b}[31mb", "a\u{202e}b",
+    "a'b",
+    "a\"b",
+    "a;b",
+    "../a",
+    "a/b",
+    "a\nb",
+    "a\tb",
+    "{{a}}",
+    "${a}",
+    "$(a)",
+    "`a`",
+    "a b",
+    "a\u{1b}[31mb",
+    "a\u{202e}b",
 ];
 
 fn quoted(text: &str) -> String {
@@ -36,9 +49,22 @@ fn nasty_names_are_refused_wherever_a_name_stands() {
             ("E0304", format!("estate: a\nenvironments: [{{ name: a, odoo: {{ series: {nasty} }} }}]\n")),
             ("E0206", format!("estate: a\nenvironments: [{{ name: a, backup: {{ far: {nasty} }} }}]\n")),
             ("E0206", format!("estate: a\nenvironments: [{{ name: a, resources: {{ memory: {nasty} }} }}]\n")),
-            ("E0209", format!("estate: a\nplatform: {{ ingress: {{ bind: {nasty} }} }}\nenvironments: [{{ name: a }}]\n")),
-            ("E0401", format!("estate: a\nenvironments: [{{ name: a }}]\npeaks: [{{ name: b, kind: holiday, environments: [{nasty}], {peak} }}]\n")),
-            ("E0403", format!("estate: a\nenvironments: [{{ name: a }}]\npeaks: [{{ name: b, kind: holiday, environments: [a], {peak}, timezone: {nasty} }}]\n")),
+            (
+                "E0209",
+                format!("estate: a\nplatform: {{ ingress: {{ bind: {nasty} }} }}\nenvironments: [{{ name: a }}]\n"),
+            ),
+            (
+                "E0401",
+                format!(
+                    "estate: a\nenvironments: [{{ name: a }}]\npeaks: [{{ name: b, kind: holiday, environments: [{nasty}], {peak} }}]\n"
+                ),
+            ),
+            (
+                "E0403",
+                format!(
+                    "estate: a\nenvironments: [{{ name: a }}]\npeaks: [{{ name: b, kind: holiday, environments: [a], {peak}, timezone: {nasty} }}]\n"
+                ),
+            ),
         ] {
             let report = refused(&text);
             assert!(codes(&report).contains(&code), "{code} missing in {:?} for\n{text}", codes(&report));
@@ -146,8 +172,36 @@ fn exercise(text: &str) {
 #[test]
 fn arbitrary_text_never_panics() {
     const PIECES: [&str; 30] = [
-        "estate", ":", " ", "\n", "  ", "- ", "[", "]", "{", "}", "&a", "*a", "<<", "'", "\"", "|", ">", "#", "!!int", "---", "\t", "\r",
-        "é", "\u{202e}", "\0", "environments", "name", "99999999999999999999", "~", "🦀",
+        "estate",
+        ":",
+        " ",
+        "\n",
+        "  ",
+        "- ",
+        "[",
+        "]",
+        "{",
+        "}",
+        "&a",
+        "*a",
+        "<<",
+        "'",
+        "\"",
+        "|",
+        ">",
+        "#",
+        "!!int",
+        "---",
+        "\t",
+        "\r",
+        "é",
+        "\u{202e}",
+        "\0",
+        "environments",
+        "name",
+        "99999999999999999999",
+        "~",
+        "🦀",
     ];
     let mut dice = Dice(7);
     for _ in 0..3_000 {
@@ -172,7 +226,9 @@ fn mutated_examples_never_panic() {
             match dice.below(4) {
                 0 => chars.swap(at, other),
                 1 => drop(chars.remove(at)),
-                2 => chars.insert(at, ['\n', ' ', ':', '-', '"', '{', ']', '*', '&', 'é', '9', '\u{1b}'][dice.below(12)]),
+                2 => {
+                    chars.insert(at, ['\n', ' ', ':', '-', '"', '{', ']', '*', '&', 'é', '9', '\u{1b}'][dice.below(12)])
+                }
                 _ => drop(chars.drain(at.min(other)..at.max(other).min(at.min(other) + 30))),
             }
         }

@@ -206,7 +206,7 @@ pub struct Note {
 
 /// Reads and checks an estate file. `file` is only a name for messages.
 pub fn parse_and_check(file: &str, text: &str) -> Result<CheckedEstate, Report> {
-    let (raw, spans) = crate::spec::parse(file, text)
-        .map_err(|error| Report::new(file, text, vec![error.into_diagnostic()]))?;
+    let (raw, spans) =
+        crate::spec::parse(file, text).map_err(|error| Report::new(file, text, vec![error.into_diagnostic()]))?;
     check(&raw, &spans, file, text).map_err(|errors| Report::new(file, text, errors.diagnostics))
 }

@@ -12,7 +12,12 @@ use crate::spec::RawPeak;
 use crate::spec::suggest::{listed, nearest};
 
 /// Checks one peak; `known` are the names of the file's environments as written.
-pub(super) fn checked(raw: &RawPeak, path: &str, known: &BTreeSet<&str>, found: &mut Findings<'_>) -> Option<CheckedPeak> {
+pub(super) fn checked(
+    raw: &RawPeak,
+    path: &str,
+    known: &BTreeSet<&str>,
+    found: &mut Findings<'_>,
+) -> Option<CheckedPeak> {
     let name = found.name::<PeakName>("E0201", &raw.name, &format!("{path}.name"));
     let environments = environments(raw, path, known, found);
     let zone_name = raw.timezone.as_deref().unwrap_or("UTC");
@@ -20,7 +25,12 @@ pub(super) fn checked(raw: &RawPeak, path: &str, known: &BTreeSet<&str>, found: 
     if zone.is_none() {
         let short: String = zone_name.chars().take(60).collect();
         let meant = near_zone(zone_name).map_or(String::new(), |word| format!("did you mean {word}? "));
-        found.error("E0403", format!("time zone {short:?} is unknown"), format!("{meant}write an IANA name such as Europe/Berlin"), &format!("{path}.timezone"));
+        found.error(
+            "E0403",
+            format!("time zone {short:?} is unknown"),
+            format!("{meant}write an IANA name such as Europe/Berlin"),
+            &format!("{path}.timezone"),
+        );
     }
     let from = moment(&raw.from, zone.as_ref(), &format!("{path}.from"), found);
     let to = moment(&raw.to, zone.as_ref(), &format!("{path}.to"), found);
@@ -30,7 +40,12 @@ pub(super) fn checked(raw: &RawPeak, path: &str, known: &BTreeSet<&str>, found: 
         found.error("E0402", "the peak ends before it begins", "`to` must be later than `from`", &format!("{path}.to"));
     }
     if raw.multiplier.is_some_and(f64::is_nan) {
-        found.error("E0105", "the multiplier is not a number", "write a number from 1 to 50", &format!("{path}.multiplier"));
+        found.error(
+            "E0105",
+            "the multiplier is not a number",
+            "write a number from 1 to 50",
+            &format!("{path}.multiplier"),
+        );
     }
     let overlay = overlay(raw, path, found);
     Some(CheckedPeak {
@@ -48,7 +63,12 @@ pub(super) fn checked(raw: &RawPeak, path: &str, known: &BTreeSet<&str>, found: 
 
 fn environments(raw: &RawPeak, path: &str, known: &BTreeSet<&str>, found: &mut Findings<'_>) -> Vec<EnvironmentName> {
     if raw.environments.is_empty() {
-        found.error("E0405", "the peak touches no environment", "name at least one: `environments: [prod]`", &format!("{path}.environments"));
+        found.error(
+            "E0405",
+            "the peak touches no environment",
+            "name at least one: `environments: [prod]`",
+            &format!("{path}.environments"),
+        );
     }
     let mut seen = BTreeSet::new();
     let mut names = Vec::new();
@@ -56,9 +76,15 @@ fn environments(raw: &RawPeak, path: &str, known: &BTreeSet<&str>, found: &mut F
         let at = format!("{path}.environments[{index}]");
         if !known.contains(text.as_str()) {
             let short: String = text.chars().take(60).collect();
-            let meant = nearest(text, known.iter().copied().take(500)).map_or(String::new(), |word| format!("did you mean `{word}`? "));
+            let meant = nearest(text, known.iter().copied().take(500))
+                .map_or(String::new(), |word| format!("did you mean `{word}`? "));
             let some = listed(known.iter().copied().take(12));
-            found.error("E0401", format!("no environment is called {short:?}"), format!("{meant}environments of this estate: {some}"), &at);
+            found.error(
+                "E0401",
+                format!("no environment is called {short:?}"),
+                format!("{meant}environments of this estate: {some}"),
+                &at,
+            );
         } else if seen.insert(text) {
             // A name that is not valid was told where it is declared.
             names.extend(text.parse::<EnvironmentName>());
@@ -107,7 +133,12 @@ fn moment(text: &str, zone: Option<&TimeZone>, path: &str, found: &mut Findings<
     let local = plain.then(|| text.parse::<DateTime>().ok()).flatten();
     let Some(local) = local else {
         let short: String = text.chars().take(40).collect();
-        found.error("E0404", format!("{short:?} is not a date and time"), "write local time such as 2026-11-27T06:00; the offset comes from `timezone`", path);
+        found.error(
+            "E0404",
+            format!("{short:?} is not a date and time"),
+            "write local time such as 2026-11-27T06:00; the offset comes from `timezone`",
+            path,
+        );
         return None;
     };
     // With an unknown zone the order of the two moments can still be told.

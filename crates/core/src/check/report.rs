@@ -26,7 +26,12 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// A problem.
-    pub fn new(code: &'static str, message: impl Into<String>, hint: impl Into<String>, span: Option<Range<usize>>) -> Self {
+    pub fn new(
+        code: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+        span: Option<Range<usize>>,
+    ) -> Self {
         debug_assert!(explanation(code).is_some(), "{code} has no explanation");
         Self { code, message: message.into(), hint: hint.into(), span }
     }

@@ -48,17 +48,26 @@ impl Findings<'_> {
 
     /// Reads a name.
     pub fn name<T: FromStr<Err = NameError>>(&mut self, code: &'static str, text: &str, path: &str) -> Option<T> {
-        text.parse().map_err(|error: NameError| {
-            let found: String = error.found.chars().take(60).collect();
-            self.error(code, format!("{} {found:?} cannot be used", error.kind), format!("it {}", error.problem), path);
-        }).ok()
+        text.parse()
+            .map_err(|error: NameError| {
+                let found: String = error.found.chars().take(60).collect();
+                self.error(
+                    code,
+                    format!("{} {found:?} cannot be used", error.kind),
+                    format!("it {}", error.problem),
+                    path,
+                );
+            })
+            .ok()
     }
 
     /// Reads a quantity.
     pub fn unit<T: FromStr<Err = UnitError>>(&mut self, text: &str, path: &str) -> Option<T> {
-        text.parse().map_err(|error: UnitError| {
-            self.error("E0206", format!("{:?} is not {}", error.found, error.kind), error.hint, path);
-        }).ok()
+        text.parse()
+            .map_err(|error: UnitError| {
+                self.error("E0206", format!("{:?} is not {}", error.found, error.kind), error.hint, path);
+            })
+            .ok()
     }
 }
 
@@ -71,7 +80,12 @@ pub fn check(raw: &RawEstate, spans: &Spans, file: &str, text: &str) -> Result<C
     let name = found.name::<EstateName>("E0201", &raw.estate, "estate");
     let platform = platform(raw, &mut found);
     if raw.environments.is_empty() {
-        found.error("E0207", "the estate has no environment", "add one: `environments: [{ name: dev }]`", "environments");
+        found.error(
+            "E0207",
+            "the estate has no environment",
+            "add one: `environments: [{ name: dev }]`",
+            "environments",
+        );
     }
     unique(raw, &mut found);
     let mut environments = Vec::new();
@@ -79,7 +93,12 @@ pub fn check(raw: &RawEstate, spans: &Spans, file: &str, text: &str) -> Result<C
         if found.full() {
             break;
         }
-        environments.extend(environment::checked(one, format!("environments[{index}]"), raw.baseline.as_ref(), &mut found));
+        environments.extend(environment::checked(
+            one,
+            format!("environments[{index}]"),
+            raw.baseline.as_ref(),
+            &mut found,
+        ));
     }
     hosts(raw, &mut found);
     let known: BTreeSet<&str> = raw.environments.iter().map(|one| one.name.as_str()).collect();
@@ -91,11 +110,16 @@ pub fn check(raw: &RawEstate, spans: &Spans, file: &str, text: &str) -> Result<C
         peaks.extend(peak::checked(one, &format!("peaks[{index}]"), &known, &mut found));
     }
     if raw.environments.len() > usize::from(LAST_SLOT) {
-        found.note("W0603", format!("{} environments are more than one machine has slots for ({LAST_SLOT})", raw.environments.len()));
+        found.note(
+            "W0603",
+            format!("{} environments are more than one machine has slots for ({LAST_SLOT})", raw.environments.len()),
+        );
     }
     let Findings { mut errors, notes, .. } = found;
     match (name, platform) {
-        (Some(name), Some(platform)) if errors.is_empty() => Ok(CheckedEstate { name, platform, environments, peaks, notes }),
+        (Some(name), Some(platform)) if errors.is_empty() => {
+            Ok(CheckedEstate { name, platform, environments, peaks, notes })
+        }
         _ => {
             errors.sort_by_key(|one| one.span.as_ref().map_or(0, |span| span.start));
             Err(CheckErrors { diagnostics: errors })
@@ -141,7 +165,12 @@ fn platform(raw: &RawEstate, found: &mut Findings<'_>) -> Option<Platform> {
     };
     if bind.is_none() {
         let short: String = ingress.bind.unwrap_or_default().chars().take(60).collect();
-        found.error("E0209", format!("{short:?} is not an IP address"), "write 127.0.0.1 for this machine only, 0.0.0.0 or \"::\" for all", "platform.ingress.bind");
+        found.error(
+            "E0209",
+            format!("{short:?} is not an IP address"),
+            "write 127.0.0.1 for this machine only, 0.0.0.0 or \"::\" for all",
+            "platform.ingress.bind",
+        );
     }
     let mut port = |written: Option<u32>, default: u16, key: &str| -> Option<u16> {
         // Zero and more than 65535 were told by the bounds.
@@ -161,7 +190,12 @@ fn platform(raw: &RawEstate, found: &mut Findings<'_>) -> Option<Platform> {
         && http == https
     {
         let key = if ingress.https.is_some() { "https" } else { "http" };
-        found.error("E0501", format!("http and https both want port {http}"), "give each its own, such as 8080 and 8443", &format!("platform.ingress.{key}"));
+        found.error(
+            "E0501",
+            format!("http and https both want port {http}"),
+            "give each its own, such as 8080 and 8443",
+            &format!("platform.ingress.{key}"),
+        );
     }
     Some(Platform { driver, ingress: Ingress { bind: bind?, http: http?, https: https? } })
 }
@@ -173,12 +207,23 @@ fn unique(raw: &RawEstate, found: &mut Findings<'_>) {
     twice(raw.peaks.iter().map(|one| one.name.as_str()), "E0208", "peak", "peaks", found);
 }
 
-fn twice<'a>(names: impl Iterator<Item = &'a str>, code: &'static str, kind: impl Display, list: &str, found: &mut Findings<'_>) {
+fn twice<'a>(
+    names: impl Iterator<Item = &'a str>,
+    code: &'static str,
+    kind: impl Display,
+    list: &str,
+    found: &mut Findings<'_>,
+) {
     let mut seen = BTreeMap::new();
     for (index, name) in names.enumerate() {
         if let Some(first) = seen.get(name) {
             let short: String = name.chars().take(60).collect();
-            found.error(code, format!("two {kind}s are called {short:?}"), format!("the first is number {} of `{list}`; rename one", first + 1), &format!("{list}[{index}].name"));
+            found.error(
+                code,
+                format!("two {kind}s are called {short:?}"),
+                format!("the first is number {} of `{list}`; rename one", first + 1),
+                &format!("{list}[{index}].name"),
+            );
         } else {
             seen.insert(name, index);
         }

@@ -30,7 +30,11 @@ pub const EXPLANATIONS: [Explanation; 8] = [
         title: "PostgreSQL is missing or too old",
         text: "Each Odoo series has a lowest PostgreSQL version; see its profile.",
     },
-    Explanation { code: "E0705", title: "a program is missing", text: "The process driver needs it; scripts/setup installs it." },
+    Explanation {
+        code: "E0705",
+        title: "a program is missing",
+        text: "The process driver needs it; scripts/setup installs it.",
+    },
     Explanation {
         code: "E0706",
         title: "a port is in use",

@@ -113,7 +113,12 @@ pub(super) fn plan(
             environment.modules.iter().filter(|module| !database.modules.contains(*module)).cloned().collect();
         if !modules.is_empty() {
             let action = Action::InstallModules { environment: name.clone(), modules };
-            steps.push(Step { action, risk: Risk::Restart, interruption_s: 90, reason: "declared and not installed".into() });
+            steps.push(Step {
+                action,
+                risk: Risk::Restart,
+                interruption_s: 90,
+                reason: "declared and not installed".into(),
+            });
         }
     }
     steps.extend(run(Role::Pooler));
@@ -178,7 +183,9 @@ fn refusals(
     {
         refuse(
             "E0703",
-            format!("its data is Odoo {of} and the estate file says {series}; this release moves no data between series"),
+            format!(
+                "its data is Odoo {of} and the estate file says {series}; this release moves no data between series"
+            ),
             format!("Write series: \"{of}\" again, or declare a new environment."),
         );
     }

@@ -35,7 +35,8 @@ pub fn plan(estate: &CheckedEstate, seen: &Observation, now: i64) -> Plan {
         let slot = match observed {
             Some(observed) => observed.slot,
             None => {
-                let free = (1..).map(Slot).find(|slot| !taken.contains(slot)).expect("u16 slots outnumber environments");
+                let free =
+                    (1..).map(Slot).find(|slot| !taken.contains(slot)).expect("u16 slots outnumber environments");
                 taken.insert(free);
                 free
             }

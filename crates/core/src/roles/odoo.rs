@@ -95,10 +95,7 @@ fn limits(sized: &SizedEnvironment<'_>, role: Role) -> Limits {
         Role::Jobs => sized.workers.jobs + 3,
         _ => 2,
     });
-    Limits {
-        cpu_milli: None,
-        memory_bytes: Some(2 * processes * springtide_capacity::workers::WORKER_MEMORY),
-    }
+    Limits { cpu_milli: None, memory_bytes: Some(2 * processes * springtide_capacity::workers::WORKER_MEMORY) }
 }
 
 /// `odoo.conf` of a role.
@@ -127,7 +124,8 @@ pub fn conf(sized: &SizedEnvironment<'_>, role: Role) -> Text {
         Role::Live => port,
         _ => sized.slot.spare_port(role).or(sized.slot.spare_port(Role::Live)).expect("live has a spare port"),
     };
-    let http = if role == Role::Live { sized.slot.spare_port(Role::Live).expect("live has a spare port") } else { port };
+    let http =
+        if role == Role::Live { sized.slot.spare_port(Role::Live).expect("live has a spare port") } else { port };
     let modules = match role {
         Role::Jobs => format!("{},queue_job", profile.conf.server_wide_modules),
         _ => profile.conf.server_wide_modules.clone(),

@@ -17,7 +17,8 @@ use crate::workload::{
 /// The pooler of `sized`.
 pub fn workload(sized: &SizedEnvironment<'_>) -> WorkloadSpec {
     let port = sized.slot.port(Role::Pooler).expect("the pooler has a port in every slot");
-    let mut files = vec![file("pgbouncer.ini", Text::plain(ini(sized, port)), true), file("users.txt", users(sized), true)];
+    let mut files =
+        vec![file("pgbouncer.ini", Text::plain(ini(sized, port)), true), file("users.txt", users(sized), true)];
     files.extend(tls_files(sized));
     WorkloadSpec {
         id: WorkloadId::of(&sized.environment.name, Role::Pooler),

@@ -28,8 +28,13 @@ pub fn workload(sized: &SizedEnvironment<'_>) -> WorkloadSpec {
     WorkloadSpec {
         id: WorkloadId::of(&sized.environment.name, Role::Postgres),
         root: Root::Host,
-        command: vec!["postgres".into(), "-D".into(), volume_path(Volume::PostgresData),
-            "-c".into(), format!("config_file={CONFIG_PATH}/postgresql.conf")],
+        command: vec![
+            "postgres".into(),
+            "-D".into(),
+            volume_path(Volume::PostgresData),
+            "-c".into(),
+            format!("config_file={CONFIG_PATH}/postgresql.conf"),
+        ],
         env: BTreeMap::new(),
         files,
         volumes: vec![mount(Volume::PostgresData, false), mount(Volume::PostgresSocket, false)],

@@ -22,7 +22,8 @@ pub const PROXY_TIMEOUT_S: u32 = 720;
 /// Traefik.
 pub fn proxy(ingress: &Ingress) -> WorkloadSpec {
     let admin = Slot::ESTATE.port(Role::Proxy).expect("the proxy has an administration port");
-    let transport = json!({ "respondingTimeouts": { "readTimeout": format!("{PROXY_TIMEOUT_S}s"), "idleTimeout": "180s" } });
+    let transport =
+        json!({ "respondingTimeouts": { "readTimeout": format!("{PROXY_TIMEOUT_S}s"), "idleTimeout": "180s" } });
     let conf = json!({
         "global": { "checkNewVersion": false, "sendAnonymousUsage": false },
         "log": { "level": "INFO", "noColor": true },

@@ -63,14 +63,13 @@ pub(super) fn diagnostic(text: &str, error: &Error) -> Diagnostic {
             "use fewer aliases (`*name`) and less nesting",
             at,
         ),
-        Error::SerdeInvalidType { unexpected, expected, .. } | Error::SerdeInvalidValue { unexpected, expected, .. } => {
-            Diagnostic::new(
-                "E0103",
-                format!("expected {}, found {}", human(expected), human(&clean(unexpected))),
-                "see the example in `springtide explain E0103`",
-                at,
-            )
-        }
+        Error::SerdeInvalidType { unexpected, expected, .. }
+        | Error::SerdeInvalidValue { unexpected, expected, .. } => Diagnostic::new(
+            "E0103",
+            format!("expected {}, found {}", human(expected), human(&clean(unexpected))),
+            "see the example in `springtide explain E0103`",
+            at,
+        ),
         Error::InvalidScalar { ty, .. } => wrong_scalar(text, ty, at),
         Error::InvalidBooleanStrict { .. } => wrong_scalar(text, "boolean", at),
         Error::NullIntoString { .. } => Diagnostic::new(
@@ -162,7 +161,12 @@ fn shown(text: &str) -> String {
 }
 
 fn clean(text: &str) -> String {
-    text.chars().take(80).flat_map(|c| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() }.chars().collect::<Vec<_>>()).collect()
+    text.chars()
+        .take(80)
+        .flat_map(|c| {
+            if c.is_control() { c.escape_debug().to_string() } else { c.to_string() }.chars().collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// The reader's own words, without its place and on one line.

@@ -105,14 +105,19 @@ pub struct Admin {
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admin").field("socket", &self.socket).field("port", &self.port).field("database", &self.database).finish()
+        f.debug_struct("Admin")
+            .field("socket", &self.socket)
+            .field("port", &self.port)
+            .field("database", &self.database)
+            .finish()
     }
 }
 
 impl Admin {
     /// Connects to `database` through the socket of `port` in `socket_dir`, within ten seconds.
     pub async fn connect(socket_dir: &Path, port: u16, database: &str) -> Result<Self, AdminError> {
-        let failed = |code, why| AdminError::Connect { socket: socket_dir.to_owned(), database: database.to_owned(), code, why };
+        let failed =
+            |code, why| AdminError::Connect { socket: socket_dir.to_owned(), database: database.to_owned(), code, why };
         // A long folder name does not fit the socket address; the open folder's short name does.
         let opened;
         let mut host = socket_dir.to_owned();
@@ -172,12 +177,22 @@ impl Admin {
     }
 
     /// Runs one statement and returns the number of rows it touched.
-    pub(crate) async fn execute(&self, what: &str, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, AdminError> {
+    pub(crate) async fn execute(
+        &self,
+        what: &str,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, AdminError> {
         self.client.execute(sql, values).await.map_err(sql_error(what))
     }
 
     /// Rows of one query.
-    pub(crate) async fn query(&self, what: &str, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, AdminError> {
+    pub(crate) async fn query(
+        &self,
+        what: &str,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, AdminError> {
         self.client.query(sql, values).await.map_err(sql_error(what))
     }
 

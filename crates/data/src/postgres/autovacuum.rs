@@ -69,7 +69,8 @@ pub async fn autovacuum(admin: &Admin) -> Result<usize, AdminError> {
                 .await?;
             for row in rows {
                 let table: String = row.get(0);
-                let toast = if row.get(1) && !rule.toast.is_empty() { format!(", {}", rule.toast) } else { String::new() };
+                let toast =
+                    if row.get(1) && !rule.toast.is_empty() { format!(", {}", rule.toast) } else { String::new() };
                 let pattern = format!("ALTER TABLE public.%I SET ({}{toast})", rule.settings);
                 admin.execute_format(&format!("set autovacuum of table {table}"), &pattern, &[&table]).await?;
                 count += 1;

@@ -62,7 +62,13 @@ async fn rename(admin: &Admin, database: &str) -> Result<(), AdminError> {
     if !admin.has_database(TEMPLATE_DATABASE).await? {
         return Err(AdminError::NoDatabase(database.to_owned()));
     }
-    admin.execute_format("rename the template's database", "ALTER DATABASE %I RENAME TO %I", &[TEMPLATE_DATABASE, database]).await
+    admin
+        .execute_format(
+            "rename the template's database",
+            "ALTER DATABASE %I RENAME TO %I",
+            &[TEMPLATE_DATABASE, database],
+        )
+        .await
 }
 
 /// Who may enter which database.
@@ -103,7 +109,13 @@ async fn identity_in_transaction(inside: &Admin, database: &str, wanted: &Config
         parameter(inside, "report.url", &wanted.report_url).await?;
     }
     let fingerprint = wanted.fingerprint.to_string();
-    inside.execute_format("leave the marker", "ALTER DATABASE %I SET springtide.configured = %L", &[database, &fingerprint]).await
+    inside
+        .execute_format(
+            "leave the marker",
+            "ALTER DATABASE %I SET springtide.configured = %L",
+            &[database, &fingerprint],
+        )
+        .await
 }
 
 async fn fresh_identity(inside: &Admin, database: &str, wanted: &Configure) -> Result<(), AdminError> {
@@ -130,21 +142,31 @@ async fn fresh_identity(inside: &Admin, database: &str, wanted: &Configure) -> R
 }
 
 async fn has_table(admin: &Admin, name: &str) -> Result<bool, AdminError> {
-    admin.any("look for a table", "SELECT 1 WHERE to_regclass('public.' || quote_ident($1)) IS NOT NULL", &[&name]).await
+    admin
+        .any("look for a table", "SELECT 1 WHERE to_regclass('public.' || quote_ident($1)) IS NOT NULL", &[&name])
+        .await
 }
 
 /// Whether the database's uuid is the one its template was built with.
 async fn still_template(inside: &Admin) -> Result<bool, AdminError> {
     let Some(template) = inside.database_setting(TEMPLATE_UUID).await? else { return Ok(false) };
     inside
-        .any("read database.uuid", "SELECT 1 FROM ir_config_parameter WHERE key = 'database.uuid' AND value = $1", &[&template])
+        .any(
+            "read database.uuid",
+            "SELECT 1 FROM ir_config_parameter WHERE key = 'database.uuid' AND value = $1",
+            &[&template],
+        )
         .await
 }
 
 async fn parameter(inside: &Admin, key: &str, value: &str) -> Result<(), AdminError> {
     let what = format!("set Odoo's parameter {key}");
     let changed = inside
-        .execute(&what, "UPDATE ir_config_parameter SET value = $2, write_date = now() AT TIME ZONE 'UTC' WHERE key = $1", &[&key, &value])
+        .execute(
+            &what,
+            "UPDATE ir_config_parameter SET value = $2, write_date = now() AT TIME ZONE 'UTC' WHERE key = $1",
+            &[&key, &value],
+        )
         .await?;
     if changed == 0 {
         inside
@@ -197,6 +219,8 @@ pub(crate) async fn modules(inside: &Admin) -> Result<BTreeSet<ModuleName>, Admi
     if !has_table(inside, "ir_module_module").await? {
         return Ok(BTreeSet::new());
     }
-    let rows = inside.query("read the modules", "SELECT name::text FROM ir_module_module WHERE state = 'installed'", &[]).await?;
+    let rows = inside
+        .query("read the modules", "SELECT name::text FROM ir_module_module WHERE state = 'installed'", &[])
+        .await?;
     Ok(rows.iter().filter_map(|row| row.get::<_, String>(0).parse().ok()).collect())
 }

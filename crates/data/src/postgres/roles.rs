@@ -29,7 +29,8 @@ pub enum DbRole {
 
 impl DbRole {
     /// All of them, the owner first.
-    pub const ALL: [DbRole; 6] = [DbRole::Owner, DbRole::App, DbRole::Jobs, DbRole::Report, DbRole::Monitor, DbRole::Backup];
+    pub const ALL: [DbRole; 6] =
+        [DbRole::Owner, DbRole::App, DbRole::Jobs, DbRole::Report, DbRole::Monitor, DbRole::Backup];
 
     /// The role's name in PostgreSQL.
     pub const fn as_str(self) -> &'static str {
@@ -127,7 +128,11 @@ pub(super) async fn ensure_all(
         match verifiers.get(&role) {
             Some(verifier) => {
                 admin
-                    .execute_format(&format!("set the password of role {role}"), "ALTER ROLE %I PASSWORD %L", &[name, verifier.expose_secret()])
+                    .execute_format(
+                        &format!("set the password of role {role}"),
+                        "ALTER ROLE %I PASSWORD %L",
+                        &[name, verifier.expose_secret()],
+                    )
                     .await?;
             }
             None => admin.execute_format(&what, "ALTER ROLE %I PASSWORD NULL", &[name]).await?,

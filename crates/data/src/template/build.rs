@@ -31,7 +31,12 @@ pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 /// # Errors
 /// [`TemplateError::Install`] with Odoo's own lines, [`TemplateError::Modules`] for modules that
 /// Odoo passed over.
-pub async fn build(driver: &dyn Driver, spec: &TemplateSpec, generation: Generation, progress: Progress<'_>) -> Result<(), TemplateError> {
+pub async fn build(
+    driver: &dyn Driver,
+    spec: &TemplateSpec,
+    generation: Generation,
+    progress: Progress<'_>,
+) -> Result<(), TemplateError> {
     let templates = folder(driver);
     let whole = templates.join(spec.key());
     if whole.join("manifest.json").is_file() {
@@ -128,8 +133,12 @@ async fn make(
     succeeded("stopping PostgreSQL", ended?)?;
 
     let command = vec![site.program("pg_controldata"), "-D".into(), DATA_AT.into()];
-    let told = succeeded("pg_controldata", driver.run_task(&site.task("template-check", command, TOOL_SECONDS), generation).await?)?;
-    let state = told.tail.lines().find_map(|line| line.strip_prefix("Database cluster state:")).unwrap_or("nothing").trim();
+    let told = succeeded(
+        "pg_controldata",
+        driver.run_task(&site.task("template-check", command, TOOL_SECONDS), generation).await?,
+    )?;
+    let state =
+        told.tail.lines().find_map(|line| line.strip_prefix("Database cluster state:")).unwrap_or("nothing").trim();
     if state != "shut down" {
         return Err(TemplateError::NotClean(state.to_owned()));
     }
@@ -156,7 +165,9 @@ async fn work(
     let admin = site.up().await?;
     admin.batch("create the owner", "CREATE ROLE owner LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE").await?;
     let create = |ctype: &str| {
-        format!("CREATE DATABASE {TEMPLATE_DATABASE} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE '{ctype}' OWNER owner")
+        format!(
+            "CREATE DATABASE {TEMPLATE_DATABASE} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE '{ctype}' OWNER owner"
+        )
     };
     // With C.UTF-8 `lower()` and `ILIKE` know letters beyond ASCII; not every system has it.
     if admin.batch("create the database", &create("C.UTF-8")).await.is_err() {
@@ -201,7 +212,8 @@ fn install_task(spec: &TemplateSpec, site: &Site) -> Task {
         profile.conf.server_wide_modules
     );
     // Series 14 looks for its user's name and dies without one in the environment.
-    let env = [("USER", "odoo"), ("HOME", "/nonexistent"), ("LANG", "C.UTF-8"), ("PATH", "/usr/local/bin:/usr/bin:/bin")];
+    let env =
+        [("USER", "odoo"), ("HOME", "/nonexistent"), ("LANG", "C.UTF-8"), ("PATH", "/usr/local/bin:/usr/bin:/bin")];
     Task {
         name: "template-install".into(),
         root: Root::Odoo(spec.series),
@@ -218,7 +230,12 @@ fn install_task(spec: &TemplateSpec, site: &Site) -> Task {
 }
 
 /// Checks that every module asked for is installed and none is half way; returns all with versions.
-async fn installed(inside: &Admin, spec: &TemplateSpec, log: &Path, tail: &str) -> Result<BTreeMap<String, String>, TemplateError> {
+async fn installed(
+    inside: &Admin,
+    spec: &TemplateSpec,
+    log: &Path,
+    tail: &str,
+) -> Result<BTreeMap<String, String>, TemplateError> {
     let rows = inside
         .query(
             "read the modules",
@@ -228,8 +245,11 @@ async fn installed(inside: &Admin, spec: &TemplateSpec, log: &Path, tail: &str) 
         )
         .await?;
     let all: Vec<(String, String, String)> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
-    let half: Vec<String> =
-        all.iter().filter(|(_, state, _)| state != "installed").map(|(name, state, _)| format!("module {name} is still {state}")).collect();
+    let half: Vec<String> = all
+        .iter()
+        .filter(|(_, state, _)| state != "installed")
+        .map(|(name, state, _)| format!("module {name} is still {state}"))
+        .collect();
     if !half.is_empty() {
         let lines = half.into_iter().chain(odoo_log::relevant_of(log, tail)).take(30).collect();
         return Err(TemplateError::Install { how: "modules left half way".into(), lines, log: log.to_owned() });

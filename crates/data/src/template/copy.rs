@@ -102,7 +102,13 @@ fn copy_all(
 
 /// The filestore under its new name, unless it is there, and the folders that Odoo would otherwise
 /// make for one user only. The volume itself may exist: other tasks may have been given it before.
-fn odoo_data(filestore: &Path, odoo: &Path, database: &str, slot: Slot, method: CopyMethod) -> Result<u64, TemplateError> {
+fn odoo_data(
+    filestore: &Path,
+    odoo: &Path,
+    database: &str,
+    slot: Slot,
+    method: CopyMethod,
+) -> Result<u64, TemplateError> {
     let whole = odoo.join("filestore").join(database);
     if whole.is_dir() {
         return Ok(0);
@@ -201,7 +207,12 @@ fn tree(from: &Path, to: &Path, rules: Rules, method: CopyMethod) -> Result<u64,
     Ok(total)
 }
 
-fn folders(from: &Path, to: &Path, rules: Rules, files: &mut Vec<(PathBuf, PathBuf, u64)>) -> Result<(), TemplateError> {
+fn folders(
+    from: &Path,
+    to: &Path,
+    rules: Rules,
+    files: &mut Vec<(PathBuf, PathBuf, u64)>,
+) -> Result<(), TemplateError> {
     rules.folder(to).map_err(io_error("create", to))?;
     for entry in fs::read_dir(from).map_err(io_error("read", from))? {
         let entry = entry.map_err(io_error("read", from))?;

@@ -73,10 +73,18 @@ impl Group {
             }
         };
         if self.unified {
-            set("cpu", "cpu.max", Some(limits.cpu_milli.map_or("max 100000".into(), |m| format!("{} 100000", m * 100))));
+            set(
+                "cpu",
+                "cpu.max",
+                Some(limits.cpu_milli.map_or("max 100000".into(), |m| format!("{} 100000", m * 100))),
+            );
             set("memory", "memory.max", Some(limits.memory_bytes.map_or("max".into(), |b| b.to_string())));
         } else {
-            set("cpu", "cpu.cfs_quota_us", Some(limits.cpu_milli.map_or("-1".into(), |m| (u64::from(m) * 100).max(1000).to_string())));
+            set(
+                "cpu",
+                "cpu.cfs_quota_us",
+                Some(limits.cpu_milli.map_or("-1".into(), |m| (u64::from(m) * 100).max(1000).to_string())),
+            );
             set("memory", "memory.limit_in_bytes", Some(limits.memory_bytes.map_or("-1".into(), |b| b.to_string())));
         }
         notes

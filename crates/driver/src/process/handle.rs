@@ -97,7 +97,8 @@ impl Handle {
             }
             resident_bytes(&pids)
         });
-        let lost = main.is_none() && matches!(seen.state, WorkloadState::Ready | WorkloadState::Starting | WorkloadState::Unready);
+        let lost = main.is_none()
+            && matches!(seen.state, WorkloadState::Ready | WorkloadState::Starting | WorkloadState::Unready);
         Some(WorkloadObservation {
             digest: seen.digest,
             // Between an exit and the next tick: nobody may call a dead process ready.

@@ -60,8 +60,7 @@ impl Birth {
     /// Seconds it has run.
     pub fn up_s(&self) -> Option<u64> {
         let start = self.stat()?.starttime;
-        let uptime: f64 =
-            std::fs::read_to_string("/proc/uptime").ok()?.split_whitespace().next()?.parse().ok()?;
+        let uptime: f64 = std::fs::read_to_string("/proc/uptime").ok()?.split_whitespace().next()?.parse().ok()?;
         let ticks = procfs::ticks_per_second().max(1);
         Some((uptime as u64).saturating_sub(start / ticks))
     }
@@ -106,8 +105,7 @@ fn pidfd_signal(handle: &std::os::fd::OwnedFd, signal: Signal) -> Result<(), Err
     let info: *const libc::siginfo_t = std::ptr::null();
     // SAFETY: the descriptor is open for the call, and a null siginfo means "as kill(2) does".
     #[allow(unsafe_code)]
-    let result =
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle.as_raw_fd(), signal as i32, info, 0) };
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle.as_raw_fd(), signal as i32, info, 0) };
     Errno::result(result).map(drop)
 }
 

@@ -79,7 +79,8 @@ fn begin(paths: &Paths, folder: &Folder) -> Result<(nix::unistd::Pid, Flock<File
         .write(true)
         .open(folder.keeper_lock())
         .map_err(|e| format!("open the keeper's lock: {e}"))?;
-    let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|_| "another keeper is at work".to_owned())?;
+    let lock =
+        Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|_| "another keeper is at work".to_owned())?;
     if read_json::<Run>(&folder.run()).is_some_and(|run| run.main.alive()) {
         return Err("it runs already".to_owned());
     }
@@ -95,7 +96,8 @@ fn begin(paths: &Paths, folder: &Folder) -> Result<(nix::unistd::Pid, Flock<File
         notes.extend(group.join(pid));
         let me = Birth::of(std::process::id() as i32).ok_or("the keeper cannot see itself in /proc")?;
         let main = Birth::of(pid).ok_or("the process ended before it was recorded")?;
-        let run = Run { main, keeper_pid: me.pid, keeper_start: me.start_time, digest: workload.digest, at: now(), notes };
+        let run =
+            Run { main, keeper_pid: me.pid, keeper_start: me.start_time, digest: workload.digest, at: now(), notes };
         write_json(&folder.run(), &run).map_err(|e| format!("record the process: {e}"))
     })?;
     Ok((pid, lock))
@@ -162,7 +164,8 @@ fn run_task(paths: &Paths, task: &Task) -> Result<TaskEnd, String> {
         return Err("processes of an earlier task of this name cannot be killed".to_owned());
     }
     group.create(&Limits::default());
-    let log = logs::open(&paths.tasks().join(format!("{}.log", task.name)), true).map_err(|e| format!("open the log: {e}"))?;
+    let log = logs::open(&paths.tasks().join(format!("{}.log", task.name)), true)
+        .map_err(|e| format!("open the log: {e}"))?;
     let prepared = prepare::task(paths, task, log)?;
     let deadline = Instant::now() + Duration::from_secs(u64::from(task.deadline_s));
     let mut main = None;

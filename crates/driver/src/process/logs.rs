@@ -32,10 +32,7 @@ fn rotated(path: &Path, n: u32) -> PathBuf {
 
 /// The log and its rotated files that exist, newest first.
 pub(crate) fn all(path: &Path) -> Vec<PathBuf> {
-    std::iter::once(path.to_owned())
-        .chain((1..=KEEP).map(|n| rotated(path, n)))
-        .filter(|path| path.exists())
-        .collect()
+    std::iter::once(path.to_owned()).chain((1..=KEEP).map(|n| rotated(path, n))).filter(|path| path.exists()).collect()
 }
 
 /// Rotates a log that has grown too large. Lines written between copy and truncation are lost,

@@ -162,7 +162,11 @@ impl Driver for ProcessDriver {
         .map_err(|_| DriverError::Supervisor("facts of the machine could not be read".to_owned()))
     }
 
-    async fn ensure_workload(&self, workload: &ResolvedWorkload, generation: Generation) -> Result<Ensured, DriverError> {
+    async fn ensure_workload(
+        &self,
+        workload: &ResolvedWorkload,
+        generation: Generation,
+    ) -> Result<Ensured, DriverError> {
         let request = Request::Ensure { workload: Box::new(workload.clone()), generation };
         match wire::demand(&self.paths, &request).await? {
             Answer::Ensured { what } => Ok(what),

@@ -161,11 +161,8 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
 /// A path for a socket in `folder` that fits the 108 bytes of a socket address however long the
 /// folder's own path is. Valid while the descriptor is open.
 pub(crate) fn socket_path(folder: &Path, name: &str) -> io::Result<(OwnedFd, PathBuf)> {
-    let handle = nix::fcntl::open(
-        folder,
-        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-        nix::sys::stat::Mode::empty(),
-    )?;
+    let handle =
+        nix::fcntl::open(folder, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
     let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", handle.as_raw_fd()));
     Ok((handle, path))
 }

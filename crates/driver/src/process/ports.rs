@@ -32,7 +32,11 @@ impl std::fmt::Display for Holder {
 
 /// Listeners on the ports that `wanted` accepts. `sessions` maps pids of our main processes to
 /// their workloads' folder names.
-pub(crate) fn holders(state: &Path, sessions: &BTreeMap<i32, String>, wanted: impl Fn(u16) -> bool) -> BTreeMap<u16, Holder> {
+pub(crate) fn holders(
+    state: &Path,
+    sessions: &BTreeMap<i32, String>,
+    wanted: impl Fn(u16) -> bool,
+) -> BTreeMap<u16, Holder> {
     let mut inodes = BTreeMap::new();
     let tables = [procfs::net::tcp(), procfs::net::tcp6()];
     for entry in tables.into_iter().flatten().flatten() {

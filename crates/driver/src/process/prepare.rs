@@ -51,7 +51,9 @@ pub(crate) fn make_volume(path: &Path, volume: Volume, user: UserSpec) -> Result
         Volume::OdooData => {
             folder(path, 0, user.gid, 0o2770)?;
             // Odoo would make these for the first role's user alone; all roles share them.
-            ["sessions", "filestore", "addons"].into_iter().try_for_each(|name| folder(&path.join(name), 0, user.gid, 0o2770))
+            ["sessions", "filestore", "addons"]
+                .into_iter()
+                .try_for_each(|name| folder(&path.join(name), 0, user.gid, 0o2770))
         }
         Volume::Routes => folder(path, 0, 0, 0o755),
     }
@@ -82,7 +84,12 @@ pub(crate) fn write_config(config: &Path, gid: u32, files: &[(&str, &str)]) -> R
 }
 
 /// Account files that know root, nobody and the workload's user: `initdb` and `getpwuid` want one.
-fn accounts(folder: &Path, base: &Path, name: &str, user: UserSpec) -> Result<(std::path::PathBuf, std::path::PathBuf)> {
+fn accounts(
+    folder: &Path,
+    base: &Path,
+    name: &str,
+    user: UserSpec,
+) -> Result<(std::path::PathBuf, std::path::PathBuf)> {
     let make = |file: &str, line: String| {
         let known = fs::read_to_string(base.join("etc").join(file)).unwrap_or_default();
         let mut text = String::new();
@@ -148,7 +155,8 @@ fn finish(paths: &Paths, parts: Parts<'_>) -> Result<Prepared> {
             Some(paths.odoo(*series).join("root"))
         }
         Root::Host | Root::Springtide => {
-            fs::create_dir_all(super::sandbox::MOUNT_BASE).map_err(|e| format!("make {}: {e}", super::sandbox::MOUNT_BASE))?;
+            fs::create_dir_all(super::sandbox::MOUNT_BASE)
+                .map_err(|e| format!("make {}: {e}", super::sandbox::MOUNT_BASE))?;
             None
         }
     };

@@ -41,8 +41,9 @@ async fn connect(port: u16) -> Result<TcpStream, String> {
 async fn http(port: u16, path: &str, host: &str, cookie: Option<&str>, wanted: u16) -> Result<(), String> {
     let mut stream = connect(port).await?;
     let cookie = cookie.map(|cookie| format!("Cookie: {cookie}\r\n")).unwrap_or_default();
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: springtide-probe\r\n{cookie}Connection: close\r\n\r\n");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: springtide-probe\r\n{cookie}Connection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await.map_err(|error| format!("GET {path}: {error}"))?;
     // The status line is enough; a page may be large and slow.
     let mut head = Vec::with_capacity(64);

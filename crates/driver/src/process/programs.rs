@@ -61,10 +61,13 @@ pub(crate) fn resolve(paths: &Paths, root: &Root, name: &str) -> Result<Program,
                 let file = paths.tool(name).canonicalize().map_err(|_| missing("install the tools"))?;
                 Ok(ours(file))
             }
-            "pgbouncer" => existing("/usr/sbin/pgbouncer".into()).map(there).ok_or_else(|| missing("install the package pgbouncer")),
+            "pgbouncer" => existing("/usr/sbin/pgbouncer".into())
+                .map(there)
+                .ok_or_else(|| missing("install the package pgbouncer")),
             _ => {
                 let server = postgres().and_then(|(_, bin)| existing(bin.join(name)));
-                let system = || ["/usr/bin", "/bin", "/usr/sbin"].into_iter().find_map(|f| existing(Path::new(f).join(name)));
+                let system =
+                    || ["/usr/bin", "/bin", "/usr/sbin"].into_iter().find_map(|f| existing(Path::new(f).join(name)));
                 server.or_else(system).map(there).ok_or_else(|| missing("install the package that has it"))
             }
         },

@@ -145,7 +145,9 @@ fn enter_root(root: &Path) -> Result<(), String> {
     }
     make_folder(&at("/dev/shm"))?;
     tmpfs(&at("/dev/shm"), "mode=1777", MsFlags::MS_NOSUID | MsFlags::MS_NODEV)?;
-    for (to, link) in [("/proc/self/fd", "/dev/fd"), ("/proc/self/fd/1", "/dev/stdout"), ("/proc/self/fd/2", "/dev/stderr")] {
+    for (to, link) in
+        [("/proc/self/fd", "/dev/fd"), ("/proc/self/fd/1", "/dev/stdout"), ("/proc/self/fd/2", "/dev/stderr")]
+    {
         std::os::unix::fs::symlink(to, at(link)).map_err(|error| format!("link {link}: {error}"))?;
     }
     // Names are resolved as the machine does; a root without these files does without.

@@ -15,8 +15,8 @@ use springtide_core::workload::WorkloadId;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::paths::{Paths, make_folder, now, read_json, socket_path, write_json};
 use super::handle::Handle;
+use super::paths::{Paths, make_folder, now, read_json, socket_path, write_json};
 use super::unit::Unit;
 use super::wire::{Answer, Refusal, Request, SOCKET};
 use crate::{DriverError, Generation, ResolvedWorkload};
@@ -117,13 +117,17 @@ impl Supervisor {
             let me = self.clone();
             let answer = tokio::spawn(async move {
                 match serde_json::from_str(&line) {
-                    Ok(request) => me.answer(request).await.unwrap_or_else(|error| Answer::Refused { why: error.into() }),
+                    Ok(request) => {
+                        me.answer(request).await.unwrap_or_else(|error| Answer::Refused { why: error.into() })
+                    }
                     // Without the parser's text: it could quote a secret.
                     Err(_) => Answer::Refused { why: Refusal::Other { text: "the request is not understood".into() } },
                 }
             })
             .await
-            .unwrap_or_else(|_| Answer::Refused { why: Refusal::Other { text: "the request made the supervisor stumble".into() } });
+            .unwrap_or_else(|_| Answer::Refused {
+                why: Refusal::Other { text: "the request made the supervisor stumble".into() },
+            });
             let mut text = serde_json::to_vec(&answer).unwrap_or_default();
             text.push(b'\n');
             let sent = write.write_all(&text).await;
@@ -189,7 +193,8 @@ impl Supervisor {
                 Ok(Answer::Done)
             }
             Request::Status => {
-                let units: Vec<_> = self.units.lock().await.iter().map(|(id, unit)| (id.clone(), unit.clone())).collect();
+                let units: Vec<_> =
+                    self.units.lock().await.iter().map(|(id, unit)| (id.clone(), unit.clone())).collect();
                 // Reading memory of hundreds of processes takes a while: off the runtime's threads.
                 let workloads = tokio::task::spawn_blocking(move || {
                     units.into_iter().filter_map(|(id, unit)| Some((id, unit.observation()?))).collect()
@@ -200,7 +205,8 @@ impl Supervisor {
             }
             Request::Shutdown => {
                 let units: Vec<_> = self.units.lock().await.values().cloned().collect();
-                let stops: Vec<_> = units.into_iter().map(|unit| tokio::spawn(async move { unit.stop().await })).collect();
+                let stops: Vec<_> =
+                    units.into_iter().map(|unit| tokio::spawn(async move { unit.stop().await })).collect();
                 for stop in stops {
                     let _ = stop.await;
                 }

@@ -254,7 +254,9 @@ impl Unit {
         let sessions = self.live.iter().map(|live| (live.run.main.pid, mine.clone())).collect();
         let holders = ports::holders(&self.paths.state, &sessions, |port| spec.ports.values().any(|own| *own == port));
         match holders.into_iter().find(|(_, holder)| holder.ours.as_ref() != Some(&mine)) {
-            Some((port, holder)) => Err(DriverError::PortInUse { id: self.id.clone(), port, holder: holder.to_string() }),
+            Some((port, holder)) => {
+                Err(DriverError::PortInUse { id: self.id.clone(), port, holder: holder.to_string() })
+            }
             None => Ok(()),
         }
     }
@@ -272,7 +274,8 @@ impl Unit {
         }
         self.status.started(now());
         let _ = self.keep_status();
-        let log = logs::open(&self.paths.supervisor_log(), false).map_err(|error| format!("open the supervisor's log: {error}"))?;
+        let log = logs::open(&self.paths.supervisor_log(), false)
+            .map_err(|error| format!("open the supervisor's log: {error}"))?;
         let mut child = tokio::process::Command::new(&self.paths.binary)
             .arg("launch")
             .args(self.paths.arguments())
@@ -393,7 +396,9 @@ impl Unit {
         if let Some(run) = run {
             // The keeper needs a moment to write it down.
             for _ in 0..20 {
-                match read_json::<Exit>(&self.folder.exit()).filter(|exit| exit.pid.is_none_or(|pid| pid == run.main.pid)) {
+                match read_json::<Exit>(&self.folder.exit())
+                    .filter(|exit| exit.pid.is_none_or(|pid| pid == run.main.pid))
+                {
                     Some(exit) => {
                         how = exit.words();
                         break;
@@ -481,7 +486,9 @@ impl Unit {
         // The spec goes first: a folder without one is known to be a removal that was cut off.
         for result in [std::fs::remove_file(self.folder.spec()), std::fs::remove_dir_all(&self.folder.0)] {
             match result {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", &self.folder.0)(error)),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(io("remove", &self.folder.0)(error));
+                }
                 _ => {}
             }
         }

@@ -82,7 +82,9 @@ impl From<DriverError> for Refusal {
             DriverError::PortInUse { id, port, holder } => Refusal::PortInUse { id, port, holder },
             DriverError::NotFound(id) => Refusal::NotFound { id },
             DriverError::Missing { what, hint } => Refusal::Missing { what, hint },
-            DriverError::Io { verb, object, source } => Refusal::Other { text: format!("cannot {verb} {object}: {source}") },
+            DriverError::Io { verb, object, source } => {
+                Refusal::Other { text: format!("cannot {verb} {object}: {source}") }
+            }
             DriverError::Supervisor(text) => Refusal::Other { text },
         }
     }
@@ -144,7 +146,10 @@ pub(crate) async fn demand(paths: &Paths, request: &Request) -> Result<Answer, D
 /// makes the new one end at once.
 async fn start(paths: &Paths) -> Result<(), DriverError> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(DriverError::Missing { what: "root".into(), hint: "run it as root: it makes users' processes and mounts".into() });
+        return Err(DriverError::Missing {
+            what: "root".into(),
+            hint: "run it as root: it makes users' processes and mounts".into(),
+        });
     }
     make_folder(&paths.state).map_err(io("make", &paths.state))?;
     let status = tokio::process::Command::new(&paths.binary)
