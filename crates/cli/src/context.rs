@@ -36,14 +36,9 @@ pub fn load(cli: &Cli) -> Result<CheckedEstate, Failure> {
     parse_and_check(&name, &text).map_err(|report| {
         let id = "E0100";
         if cli.json {
-            printer::data(&format!("{}\n", report.to_json()));
-            return Failure::new(
-                code::INVALID,
-                id,
-                "the estate file has errors",
-                "Nothing was changed.",
-                "springtide check",
-            );
+            let message = "the estate file has errors";
+            return Failure::new(code::INVALID, id, message, "Nothing was changed.", "springtide check")
+                .with_details(report.to_json());
         }
         printer::talk(&report.render(100, false, true), "");
         Failure::new(

@@ -27,6 +27,7 @@ pub struct Failure {
     message: String,
     unchanged: &'static str,
     next: String,
+    details: Option<serde_json::Value>,
 }
 
 impl Failure {
@@ -38,14 +39,20 @@ impl Failure {
         unchanged: &'static str,
         next: impl Into<String>,
     ) -> Self {
-        Self { code, id, message: message.into(), unchanged, next: next.into() }
+        Self { code, id, message: message.into(), unchanged, next: next.into(), details: None }
+    }
+
+    /// With more for scripts: one command prints one JSON object, so details go into it.
+    pub fn with_details(mut self, details: serde_json::Value) -> Self {
+        self.details = Some(details);
+        self
     }
 
     /// Prints it and gives the exit code.
     pub fn report(self, json: bool) -> ExitCode {
-        let Self { code, id, message, unchanged, next } = self;
+        let Self { code, id, message, unchanged, next, details } = self;
         if json {
-            let error = serde_json::json!({ "version": 1, "error": { "code": id, "message": message, "unchanged": unchanged, "next": next } });
+            let error = serde_json::json!({ "version": 1, "error": { "code": id, "message": message, "unchanged": unchanged, "next": next, "details": details } });
             printer::data(&format!("{error}\n"));
         } else {
             printer::talk(&printer::red("error"), &format!(" {id}: {message}\n  {unchanged}\n  next: {next}"));

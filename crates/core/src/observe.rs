@@ -115,8 +115,6 @@ pub struct EnvironmentObservation {
     pub workloads: BTreeMap<Role, WorkloadObservation>,
     /// Digest of its route as the proxy has it; none if it has none.
     pub route: Observed<Option<Digest>>,
-    /// Whether an operation on it was begun and never ended.
-    pub interrupted: bool,
 }
 
 /// Everything the planner may know.

@@ -61,7 +61,6 @@ impl World {
                     database: Observed::Unknown("postgres does not run".into()),
                     workloads: Default::default(),
                     route: Observed::Known(None),
-                    interrupted: false,
                 };
                 self.seen.environments.insert(environment, new);
             }

@@ -199,7 +199,7 @@ impl Execution<'_> {
                 }
                 let wanted = Configure {
                     environment: environment.clone(),
-                    base_url: base_url(self.checked, sized),
+                    base_url: base_url(self.checked, &sized.environment.host),
                     report_url: format!("http://127.0.0.1:{web}"),
                     fingerprint: *fingerprint,
                     admin_password_hash: secrets.get(&of(environment, SecretName::OdooAdminHash))?,
@@ -300,7 +300,7 @@ impl Execution<'_> {
             .resolve(sized.environment.host.as_str(), SocketAddr::new(bind, ingress.https))
             .timeout(Duration::from_secs(30))
             .build()?;
-        let url = format!("{}/web/login", base_url(self.checked, sized));
+        let url = format!("{}/web/login", base_url(self.checked, &sized.environment.host));
         let mut last: Failure = "no answer".into();
         for _ in 0..60 {
             match client.get(&url).send().await {

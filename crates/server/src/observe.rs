@@ -33,7 +33,6 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveEr
     let seen = estate.driver.observe().await?;
     let markers = routes::live().await;
     let mut environments = BTreeMap::new();
-    let interrupted = estate.store.interrupted()?.is_some();
     for record in estate.store.environments()? {
         let workloads: BTreeMap<_, _> = Role::ENVIRONMENT
             .into_iter()
@@ -61,7 +60,6 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveEr
             database,
             workloads,
             route,
-            interrupted,
         };
         environments.insert(record.name, observed);
     }

@@ -29,6 +29,10 @@ pub async fn plan(cli: &Cli, out: Option<&Path>) -> Result<u8, Failure> {
 
 fn show(cli: &Cli, planned: &Plan) -> Result<(), Failure> {
     if cli.json {
+        // A refused plan is told by the failure, which carries the refusals.
+        if !planned.refusals.is_empty() {
+            return Ok(());
+        }
         printer::data(&format!("{}\n", serde_json::json!({ "version": 1, "plan": planned })));
         return Ok(());
     }
@@ -69,7 +73,8 @@ fn refused(cli: &Cli, planned: &Plan) -> Result<(), Failure> {
     }
     let message = format!("{} of the plan refused, first: {}", planned.refusals.len(), first.text);
     let next = format!("springtide explain {}", first.code);
-    Err(Failure::new(code::INVALID, "E0700", message, "Nothing was changed.", next))
+    Err(Failure::new(code::INVALID, "E0700", message, "Nothing was changed.", next)
+        .with_details(serde_json::json!(planned.refusals)))
 }
 
 struct Terminal {

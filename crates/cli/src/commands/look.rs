@@ -141,9 +141,7 @@ pub fn login(cli: &Cli, estate: &Estate, checked: &CheckedEstate, name: &Environ
         let message = format!("{name} is not in {}", cli.file.display());
         return Err(Failure::new(code::INVALID, "E0903", message, "Nothing was changed.", "springtide status"));
     };
-    let host = springtide_core::observe::HostFacts::default();
-    let sized = size(environment, &[], springtide_core::layout::Slot(1), &host, 1, 0);
-    let url = base_url(checked, &sized);
+    let url = base_url(checked, &environment.host);
     let password = estate.secrets.get(&SecretRef { environment: Some(name.clone()), name: SecretName::OdooAdmin })?;
     if cli.json {
         printer::data(&format!(

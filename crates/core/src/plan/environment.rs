@@ -6,7 +6,7 @@ use super::{Action, EnvironmentPlan, Refusal, Risk, Step, workload_step};
 use crate::check::CheckedEstate;
 use crate::digest::Digest;
 use crate::layout::Slot;
-use crate::names::{EnvironmentName, ModuleName};
+use crate::names::{EnvironmentName, HostName, ModuleName};
 use crate::observe::{EnvironmentObservation, Observation, Observed};
 use crate::role::Role;
 use crate::roles::{self, route};
@@ -30,10 +30,10 @@ pub fn fingerprint(name: &EnvironmentName, base_url: &str, slot: Slot) -> Digest
 }
 
 /// The address users type.
-pub fn base_url(estate: &CheckedEstate, sized: &SizedEnvironment<'_>) -> String {
+pub fn base_url(estate: &CheckedEstate, host: &HostName) -> String {
     match estate.platform.ingress.https {
-        443 => format!("https://{}", sized.environment.host),
-        port => format!("https://{}:{port}", sized.environment.host),
+        443 => format!("https://{host}"),
+        port => format!("https://{host}:{port}"),
     }
 }
 
@@ -93,7 +93,7 @@ pub(super) fn plan(
     let run = |role| workload_step(&roles::workload(sized, role), seen_workload(role));
     steps.extend(run(Role::Postgres));
     let database = observed.map(|it| &it.database);
-    let wanted = fingerprint(name, &base_url(estate, sized), sized.slot);
+    let wanted = fingerprint(name, &base_url(estate, &environment.host), sized.slot);
     let mut waits = Vec::new();
     let configured = match database {
         Some(Observed::Known(database)) => database.configured,
