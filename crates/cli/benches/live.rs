@@ -154,7 +154,7 @@ async fn measure(bench: &Bench, series: &'static str, number: usize) -> Figures 
 
 /// Seconds the module install of the template of `series` took.
 fn installed(bench: &Bench, series: &str) -> f64 {
-    let templates = std::fs::read_dir(bench.folder.join("state/templates")).expect("there are templates");
+    let templates = std::fs::read_dir(bench.folder.join("state/estate/templates")).expect("there are templates");
     let manifest = templates
         .flatten()
         .find(|entry| entry.file_name().to_string_lossy().starts_with(series))
