@@ -112,6 +112,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "`bind` is the address of this machine that the ingress listens on: 127.0.0.1 for this machine only, 0.0.0.0 or \"::\" for every network.",
     ),
     row(
+        "E0210",
+        "A name that is taken",
+        "The name of an environment becomes the name of its database, and some names already mean something there: postgres, template0 and template1 are databases of every PostgreSQL, pgbouncer is the pooler's console, all, replication, sameuser, samerole and samegroup are words of access rules, true, false and none are values to Odoo, and proxy, notice and estate are parts of the estate itself.",
+    ),
+    row(
         "E0301",
         "The driver is not in this release",
         "`docker` and `kubernetes` can be written and are refused: this release runs processes of one machine, and nothing else has been run here.",
