@@ -210,3 +210,24 @@ fn every_script_prints_what_it_says() {
     }
     assert!(played >= 3, "only {played} scripts found in {}", folder.display());
 }
+
+#[test]
+fn more_environments_than_slots_are_refused() {
+    use springtide_core::layout::LAST_SLOT;
+
+    let mut world = World::default();
+    world.seen.host.postgres_major = Some(15);
+    world.seen.host.odoo_roots.insert("19.0".parse().expect("series"), "x".into());
+    let mut yaml = "estate: acme\nenvironments:\n".to_owned();
+    (0..=LAST_SLOT).for_each(|number| writeln!(yaml, "  - {{ name: e{number} }}").expect("a string can be written"));
+    let mut estate = parse_and_check("estate.yaml", &yaml).unwrap_or_else(|report| panic!("{report}"));
+    let codes = |planned: &Plan| planned.refusals.iter().map(|it| it.code.clone()).collect::<Vec<_>>();
+
+    let refused = plan(&estate, &world.seen, 0);
+    assert_eq!(codes(&refused), ["E0708"]);
+    assert_eq!(refused.refusals[0].environment.as_str(), format!("e{LAST_SLOT}"), "the first that has no slot");
+    assert_eq!(refused.steps().count(), 0);
+
+    estate.environments.pop();
+    assert_eq!(codes(&plan(&estate, &world.seen, 0)), [""; 0], "the last slot still has its ports");
+}

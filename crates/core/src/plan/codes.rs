@@ -3,7 +3,7 @@
 use crate::check::Explanation;
 
 /// Refusals of plans and of execution.
-pub const EXPLANATIONS: [Explanation; 8] = [
+pub const EXPLANATIONS: [Explanation; 9] = [
     Explanation {
         code: "E0701",
         title: "the connection budget does not fit",
@@ -39,6 +39,13 @@ pub const EXPLANATIONS: [Explanation; 8] = [
         code: "E0706",
         title: "a port is in use",
         text: "Another program listens on a port that the environment or the entrance needs. Nothing was changed.",
+    },
+    Explanation {
+        code: "E0708",
+        title: "more environments than this machine has room for",
+        text: "Every environment on a machine of processes has ten ports of its own, from 21000 upward, and port numbers \
+               end at 65535: 4452 environments at once. Nothing was changed. Declare fewer, or divide the estate between \
+               machines.",
     },
     Explanation {
         code: "E0801",
