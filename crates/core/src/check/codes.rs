@@ -26,8 +26,8 @@ const fn row(code: &'static str, title: &'static str, text: &'static str) -> Exp
 pub const EXPLANATIONS: &[Explanation] = &[
     row(
         "E0001",
-        "The file is too large",
-        "An estate file may have 4 MiB. It is written by people; data belongs into Odoo.",
+        "The file cannot be read",
+        "Either it is not where it was looked for or may not be read: `springtide init` writes a first one, and `--file` names another. Or it has more than 4 MiB: an estate file is written by people, and data belongs into Odoo.",
     ),
     row(
         "E0002",

@@ -1,9 +1,10 @@
-//! What the refusals of a plan mean.
+//! What the refusals of a plan mean. What commands say beyond that stands in `commands`.
 
+use super::commands::COMMANDS;
 use crate::check::Explanation;
 
-/// Refusals of plans and of execution.
-pub const EXPLANATIONS: [Explanation; 9] = [
+/// Refusals of plans, in order.
+pub const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         code: "E0701",
         title: "the connection budget does not fit",
@@ -41,25 +42,22 @@ pub const EXPLANATIONS: [Explanation; 9] = [
         text: "Another program listens on a port that the environment or the entrance needs. Nothing was changed.",
     },
     Explanation {
+        code: "E0707",
+        title: "the environment is being destroyed",
+        text: "Its destruction was begun and did not come to its end, so parts of it may be gone. Bringing it up again \
+               could take half of the old data for whole. Finish with `springtide destroy NAME`; after that the name is \
+               free, and `springtide apply` makes a new environment of it. Nothing was changed by this plan.",
+    },
+    Explanation {
         code: "E0708",
         title: "more environments than this machine has room for",
         text: "Every environment on a machine of processes has ten ports of its own, from 21000 upward, and port numbers \
                end at 65535: 4452 environments at once. Nothing was changed. Declare fewer, or divide the estate between \
                machines.",
     },
-    Explanation {
-        code: "E0801",
-        title: "the plan is stale",
-        text: "The estate file or what was seen has changed since the plan was made. Nothing was changed; plan again.",
-    },
-    Explanation {
-        code: "E0802",
-        title: "another operation is under way",
-        text: "One operation at a time acts on a state folder. Wait for it; nothing was changed by this call.",
-    },
 ];
 
-/// The explanation of a code of a plan or of execution.
+/// The explanation of a code of a plan or of a command, such as `E0701`; upper or lower case.
 pub fn explanation(code: &str) -> Option<&'static Explanation> {
-    EXPLANATIONS.iter().find(|one| one.code.eq_ignore_ascii_case(code))
+    EXPLANATIONS.iter().chain(COMMANDS).find(|one| one.code.eq_ignore_ascii_case(code))
 }

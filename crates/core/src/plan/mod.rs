@@ -2,15 +2,17 @@
 //! are left. Same input, same plan; execution has no choice left.
 //!
 //! `step` holds the nouns, `environment` decides for one environment, `peaks` tells a peak's own
-//! changes from others, `codes` explains refusals.
+//! changes from others, `codes` explains refusals and `commands` what else a command may say.
 //! What is not done stands in the plan too, with what it waits for.
 
 mod codes;
+mod commands;
 pub mod environment;
 mod peaks;
 mod step;
 
 pub use codes::{EXPLANATIONS, explanation};
+pub use commands::COMMANDS;
 pub use step::{Action, EnvironmentPlan, Plan, Refusal, Risk, Step};
 
 use std::borrow::Cow;
