@@ -25,6 +25,7 @@ fn workload(slot: u16, script: &str) -> ResolvedWorkload {
     let slot = Slot(slot);
     let spec = WorkloadSpec {
         id: WorkloadId::of(&"prod".parse().unwrap(), Role::Web),
+        made_from: None,
         root: Root::Host,
         command: vec!["/bin/sh".into(), "-c".into(), script.into()],
         env: BTreeMap::new(),

@@ -77,9 +77,9 @@ pub async fn explain(cli: &Cli, thing: &str) -> Result<u8, Failure> {
     let workers = &sized.workers;
     if cli.json {
         let answer = serde_json::json!({ "version": 1, "environment": environment.name,
-            "web": { "workers": workers.web, "rule": workers.web_rule },
-            "cron": { "processes": workers.cron, "rule": workers.cron_rule },
-            "jobs": { "workers": workers.jobs, "rule": workers.jobs_rule },
+            "web": { "workers": workers.web, "rule": workers.web_rule.to_string() },
+            "cron": { "processes": workers.cron, "rule": workers.cron_rule.to_string() },
+            "jobs": { "workers": workers.jobs, "rule": workers.jobs_rule.to_string() },
             "connections": { "fits": sized.budget.fits(), "sum": sized.budget.arithmetic() } });
         printer::data(&format!("{answer}\n"));
         return Ok(0);

@@ -516,7 +516,7 @@ fn write_config(folder: &Folder, workload: &ResolvedWorkload) -> Result<(), Driv
 /// Whether two specs differ in nothing but the content of files that can be reloaded.
 fn only_reloadable(old: &WorkloadSpec, new: &WorkloadSpec) -> bool {
     let blank = |spec: &WorkloadSpec| {
-        let mut spec = spec.clone();
+        let mut spec = WorkloadSpec { made_from: None, ..spec.clone() };
         for file in spec.files.iter_mut().filter(|file| file.reloadable) {
             file.content = Text::plain("");
         }
