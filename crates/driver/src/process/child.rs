@@ -100,12 +100,7 @@ fn become_program(prepared: &Prepared, go: OwnedFd, null: &File) -> Result<std::
     nix::unistd::dup2_stdin(null.as_fd()).map_err(step("set standard input"))?;
     nix::unistd::dup2_stdout(prepared.log.as_fd()).map_err(step("set standard output"))?;
     nix::unistd::dup2_stderr(prepared.log.as_fd()).map_err(step("set standard error"))?;
-    umask(Mode::from_bits_truncate(prepared.umask));
-    let (uid, gid) = (Uid::from_raw(prepared.user.uid), Gid::from_raw(prepared.user.gid));
-    setgroups(&[gid]).map_err(step("set groups"))?;
-    setgid(gid).map_err(step("set group"))?;
-    setuid(uid).map_err(step("set user"))?;
-    nix::sys::prctl::set_no_new_privs().map_err(step("set no_new_privs"))?;
+    become_user(prepared.user, prepared.umask)?;
     if prepared.dies_with_keeper {
         // After setuid, which clears it.
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(step("tie to the keeper"))?;
@@ -121,8 +116,19 @@ fn become_program(prepared: &Prepared, go: OwnedFd, null: &File) -> Result<std::
     execve(&program, &arguments, &env).map_err(|error| format!("execute {}: {error}", prepared.program.display()))
 }
 
+/// Gives up root for good.
+pub(crate) fn become_user(user: UserSpec, mask: u32) -> Result<(), String> {
+    let step = |what: &'static str| move |error: nix::errno::Errno| format!("{what}: {error}");
+    umask(Mode::from_bits_truncate(mask));
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    setgroups(&[gid]).map_err(step("set groups"))?;
+    setgid(gid).map_err(step("set group"))?;
+    setuid(uid).map_err(step("set user"))?;
+    nix::sys::prctl::set_no_new_privs().map_err(step("set no_new_privs"))
+}
+
 /// Ignored signals and masks survive exec; the supervisor ignores some, its workloads must not.
-fn reset_signals() -> Result<(), String> {
+pub(crate) fn reset_signals() -> Result<(), String> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     for signal in Signal::iterator() {
         if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
@@ -145,7 +151,7 @@ pub(crate) fn close_others() {
 }
 
 /// Servers open many sockets; the soft limit of a login shell is too low for them.
-fn raise_file_limit() {
+pub(crate) fn raise_file_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard);
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use nix::unistd::{Gid, Uid, chown};
-use springtide_core::workload::{CONFIG_PATH, Root, UserSpec, Volume};
+use springtide_core::workload::{CONFIG_PATH, Root, UserSpec, Volume, WorkloadSpec};
 
 use super::child::Prepared;
 use super::paths::{Paths, write_whole};
@@ -110,7 +110,7 @@ fn accounts(
 }
 
 /// A full environment: what is given, and the few variables every program may rely on.
-fn environment(given: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, String> {
+pub(crate) fn environment(given: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, String> {
     let mut env: BTreeMap<String, String> = [
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
         ("HOME", "/tmp"),
@@ -121,6 +121,16 @@ fn environment(given: &BTreeMap<String, String>, name: &str) -> BTreeMap<String,
     env.insert("USER".into(), format!("springtide-{name}"));
     env.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
     env
+}
+
+/// Bits a workload takes from new files.
+pub(crate) fn umask(spec: &WorkloadSpec) -> u32 {
+    umask_for(spec.volumes.iter().any(|mount| mount.volume == Volume::OdooData))
+}
+
+/// Odoo's roles are different users of one group and write to one data folder.
+fn umask_for(shares: bool) -> u32 {
+    if shares { 0o007 } else { 0o027 }
 }
 
 struct Parts<'a> {
@@ -184,8 +194,6 @@ pub(crate) fn workload(paths: &Paths, workload: &ResolvedWorkload) -> Result<Pre
         make_volume(&from, mount.volume, spec.user)?;
         binds.push(Bind { from, at: mount.at.clone().into(), read_only: mount.read_only });
     }
-    // Odoo's roles are different users of one group and write to one data folder.
-    let shares = spec.volumes.iter().any(|mount| mount.volume == Volume::OdooData);
     let log = logs::open(&folder.log(), false).map_err(|e| format!("open the log: {e}"))?;
     finish(
         paths,
@@ -199,7 +207,7 @@ pub(crate) fn workload(paths: &Paths, workload: &ResolvedWorkload) -> Result<Pre
             folder: &folder.0,
             log,
             binds,
-            umask: if shares { 0o007 } else { 0o027 },
+            umask: umask(spec),
             dies_with_keeper: false,
         },
     )
@@ -238,7 +246,7 @@ pub(crate) fn task(paths: &Paths, task: &Task, log: fs::File) -> Result<Prepared
             folder: &folder_path,
             log,
             binds,
-            umask: if shares { 0o007 } else { 0o027 },
+            umask: umask_for(shares),
             dies_with_keeper: true,
         },
     )
