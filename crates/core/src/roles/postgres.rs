@@ -14,6 +14,9 @@ use crate::workload::{
 };
 
 const MIB: u64 = 1 << 20;
+/// Who may be whom by the kernel's word. The server's own user owns every file of the database, so
+/// it may as well be the administrator: `springtide exec` enters as that user.
+const IDENT: &str = "admin root postgres\nadmin root monitor\nadmin springtide-postgres postgres\n";
 
 /// The database server of `sized`.
 pub fn workload(sized: &SizedEnvironment<'_>) -> WorkloadSpec {
@@ -22,7 +25,7 @@ pub fn workload(sized: &SizedEnvironment<'_>) -> WorkloadSpec {
         file("postgresql.conf", Text::plain(main_conf(sized, port)), false),
         file("tuning.conf", Text::plain(tuning_conf(sized)), true),
         file("pg_hba.conf", Text::plain(hba_conf()), true),
-        file("pg_ident.conf", Text::plain("admin root postgres\nadmin root monitor\n"), true),
+        file("pg_ident.conf", Text::plain(IDENT), true),
     ];
     files.extend(tls_files(sized));
     WorkloadSpec {
