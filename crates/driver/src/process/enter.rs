@@ -109,7 +109,7 @@ fn become_command(paths: &Paths, entry: &Entry<'_>) -> Result<Infallible, Refusa
     child::reset_signals().map_err(other)?;
     child::close_others();
     child::raise_file_limit();
-    child::become_user(workload.spec.user, prepare::umask(&workload.spec)).map_err(other)?;
+    prepare::identity(&workload.spec).assume().map_err(other)?;
     die_with(entry.caller)?;
     execute(id, &command, &env, beside)
 }

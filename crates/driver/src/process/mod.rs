@@ -25,6 +25,7 @@ mod logs;
 mod paths;
 mod ports;
 mod prepare;
+mod privileges;
 mod probe;
 mod programs;
 mod records;

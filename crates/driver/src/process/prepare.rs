@@ -11,6 +11,7 @@ use springtide_core::workload::{CONFIG_PATH, Root, UserSpec, Volume, WorkloadSpe
 
 use super::child::Prepared;
 use super::paths::{Paths, write_whole};
+use super::privileges::{self, Identity};
 use super::sandbox::{Bind, View, check_mount_point};
 use super::{logs, programs};
 use crate::{DriverError, ResolvedWorkload, Task};
@@ -123,13 +124,14 @@ pub(crate) fn environment(given: &BTreeMap<String, String>, name: &str) -> BTree
     env
 }
 
-/// Bits a workload takes from new files.
-pub(crate) fn umask(spec: &WorkloadSpec) -> u32 {
-    umask_for(spec.volumes.iter().any(|mount| mount.volume == Volume::OdooData))
+/// Who a workload runs as.
+pub(crate) fn identity(spec: &WorkloadSpec) -> Identity {
+    let shares = spec.volumes.iter().any(|mount| mount.volume == Volume::OdooData);
+    Identity { user: spec.user, umask: umask(shares), low_ports: privileges::low_ports(spec) }
 }
 
 /// Odoo's roles are different users of one group and write to one data folder.
-fn umask_for(shares: bool) -> u32 {
+fn umask(shares: bool) -> u32 {
     if shares { 0o007 } else { 0o027 }
 }
 
@@ -138,18 +140,17 @@ struct Parts<'a> {
     root: &'a Root,
     command: &'a [String],
     env: &'a BTreeMap<String, String>,
-    user: UserSpec,
+    identity: Identity,
     config: &'a Path,
     /// Where account files are written.
     folder: &'a Path,
     log: fs::File,
     binds: Vec<Bind>,
-    umask: u32,
     dies_with_keeper: bool,
 }
 
 fn finish(paths: &Paths, parts: Parts<'_>) -> Result<Prepared> {
-    let Parts { name, root, command, env, user, config, folder, log, mut binds, umask, dies_with_keeper } = parts;
+    let Parts { name, root, command, env, identity, config, folder, log, mut binds, dies_with_keeper } = parts;
     let Some(first) = command.first() else { return Err("the command is empty".to_owned()) };
     let program = programs::resolve(paths, root, first).map_err(words)?;
     if let Some(from) = program.bind {
@@ -170,14 +171,13 @@ fn finish(paths: &Paths, parts: Parts<'_>) -> Result<Prepared> {
             None
         }
     };
-    let accounts = accounts(folder, own_root.as_deref().unwrap_or(Path::new("/")), name, user)?;
+    let accounts = accounts(folder, own_root.as_deref().unwrap_or(Path::new("/")), name, identity.user)?;
     Ok(Prepared {
         program: program.path,
         arguments: command.to_vec(),
         env: environment(env, name),
         view: View { root: own_root, binds, accounts, hide: paths.state.clone() },
-        user,
-        umask,
+        identity,
         log,
         dies_with_keeper,
     })
@@ -202,12 +202,11 @@ pub(crate) fn workload(paths: &Paths, workload: &ResolvedWorkload) -> Result<Pre
             root: &spec.root,
             command: &spec.command,
             env: &workload.env,
-            user: spec.user,
+            identity: identity(spec),
             config: &folder.config(),
             folder: &folder.0,
             log,
             binds,
-            umask: umask(spec),
             dies_with_keeper: false,
         },
     )
@@ -241,12 +240,11 @@ pub(crate) fn task(paths: &Paths, task: &Task, log: fs::File) -> Result<Prepared
             root: &task.root,
             command: &task.command,
             env: &task.env,
-            user: task.user,
+            identity: Identity { user: task.user, umask: umask(shares), low_ports: false },
             config: &config,
             folder: &folder_path,
             log,
             binds,
-            umask: umask_for(shares),
             dies_with_keeper: true,
         },
     )

@@ -7,7 +7,7 @@ use springtide_core::role::Role;
 use springtide_core::workload::{PortName, Probe, Text};
 use springtide_driver::{Driver, DriverError, Ensured, Generation};
 
-use crate::rig::{Driven, redigest, seen, until, with_driver, workload};
+use crate::rig::{Driven, redigest, seen, until, with_driver, with_world, workload, written};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reloads_and_refuses_foreign_ports() {
@@ -38,4 +38,43 @@ async fn reloads_and_refuses_foreign_ports() {
         until("it reloads", 5, async || std::fs::read_to_string(&log).unwrap().contains("two")).await;
         assert_eq!((seen(&driver).await.pid, seen(&driver).await.digest), (before, two.digest));
     }).await;
+}
+
+/// In a network of its own, whose lowest free port is the kernel's default.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_binds_the_low_ports_it_asks_for() {
+    let script = "ip link set lo up; echo 1024 > /proc/sys/net/ipv4/ip_unprivileged_port_start";
+    with_world("low", "-n", script, async |driver: Driven, state: PathBuf| {
+        let serve = "cat /proc/self/status > /srv/springtide/data/status
+            exec python3 -m http.server --bind 127.0.0.1 80";
+        let mut asks = redigest(workload(920, serve), |spec| {
+            spec.ports.insert(PortName::Http, 80);
+            spec.ready = Probe::Tcp { port: PortName::Http };
+        });
+        asks.env.insert("PATH".into(), "/usr/bin:/bin".into());
+        driver.ensure_workload(&asks, Generation(1)).await.unwrap();
+        driver.wait_ready(&asks.spec.id).await.unwrap();
+        let status = written(&state, "status");
+        let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+        assert!(line("Uid:").starts_with(&asks.spec.user.uid.to_string()), "it is not root: {status}");
+        for set in ["CapEff:", "CapPrm:", "CapAmb:"] {
+            assert_eq!(line(set), "0000000000000400", "{set} holds the one right and no other");
+        }
+        assert_eq!(line("NoNewPrivs:"), "1");
+        let copy = ["cp", "/proc/self/status", "/srv/springtide/data/status"].map(String::from);
+        assert_eq!(driver.exec(&asks.spec.id, &copy).await.unwrap(), 0);
+        assert!(written(&state, "status").contains("CapAmb:\t0000000000000400"), "a command in it has the right too");
+
+        // The same program without asking: no right, no port.
+        let silent = redigest(asks.clone(), |spec| {
+            spec.ports.clear();
+            spec.ready = Probe::Alive { seconds: 0 };
+        });
+        driver.ensure_workload(&silent, Generation(1)).await.unwrap();
+        let log = driver.logs(&silent.spec.id).remove(0);
+        let refused = async || std::fs::read_to_string(&log).unwrap().contains("Permission denied");
+        until("the port is refused", 5, refused).await;
+        assert!(written(&state, "status").contains("CapEff:\t0000000000000000"));
+    })
+    .await;
 }

@@ -67,8 +67,36 @@ pub fn murder(pid: i32) {
 
 /// Runs `test` with a driver of its own and ends everything, also when it panics.
 pub async fn with_driver<F: Future<Output = ()> + 'static>(name: &str, test: impl FnOnce(Driven, PathBuf) -> F) {
+    with_binary(name, SHIM.into(), test).await;
+}
+
+/// The same, with a supervisor (and all it starts) in a world that `unshare FLAGS` and a shell script
+/// have prepared.
+pub async fn with_world<F: Future<Output = ()> + 'static>(
+    name: &str,
+    flags: &str,
+    script: &str,
+    test: impl FnOnce(Driven, PathBuf) -> F,
+) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let wrapper = std::env::temp_dir().join(format!("springtide-world-{name}-{}", std::process::id()));
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = supervise ] || exec {SHIM} \"$@\"\n\
+         exec unshare {flags} sh -ec '{script}\nexec {SHIM} \"$@\"' sh \"$@\"\n"
+    );
+    std::fs::write(&wrapper, text).unwrap();
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    with_binary(name, wrapper.clone(), test).await;
+    std::fs::remove_file(wrapper).unwrap();
+}
+
+async fn with_binary<F: Future<Output = ()> + 'static>(
+    name: &str,
+    binary: PathBuf,
+    test: impl FnOnce(Driven, PathBuf) -> F,
+) {
     let state = std::env::temp_dir().join(format!("springtide-driver-{name}-{}", std::process::id()));
-    let driver = Arc::new(ProcessDriver::new(state.clone(), SHIM.into(), CACHE.into()));
+    let driver = Arc::new(ProcessDriver::new(state.clone(), binary, CACHE.into()));
     // A task of its own, so that a panic is caught and what was started is ended.
     let local = tokio::task::LocalSet::new();
     let body = local.run_until(local.spawn_local(test(driver.clone(), state.clone())));
@@ -84,6 +112,10 @@ pub async fn with_driver<F: Future<Output = ()> + 'static>(name: &str, test: imp
 
 pub async fn seen(driver: &ProcessDriver) -> WorkloadObservation {
     driver.observe().await.unwrap().workloads.into_values().next().expect("one workload")
+}
+
+pub async fn seen_of(driver: &ProcessDriver, id: &WorkloadId) -> WorkloadObservation {
+    driver.observe().await.unwrap().workloads.remove(id).expect("it is held")
 }
 
 pub async fn until(what: &str, seconds: u64, reached: impl AsyncFn() -> bool) {
