@@ -50,6 +50,8 @@ pub(crate) struct Unit {
     adopted: bool,
     next_start: Option<Instant>,
     next_rotate: Instant,
+    /// Members the kernel had killed for want of memory when the process began.
+    memory_kills: u64,
     seen: watch::Sender<Option<Seen>>,
 }
 
@@ -73,6 +75,7 @@ impl Unit {
             adopted: false,
             next_start: None,
             next_rotate: Instant::now(),
+            memory_kills: 0,
             seen,
         };
         // Shown before anyone can ask: what is on disk exists from the first moment.
@@ -82,6 +85,7 @@ impl Unit {
     }
 
     async fn watch(mut self, mut inbox: mpsc::Receiver<Command>) {
+        self.memory_kills = self.group.memory_kills();
         self.adopt().await;
         self.adopted = true;
         self.show();
@@ -108,6 +112,11 @@ impl Unit {
             self.next_rotate = Instant::now() + ROTATE;
             let log = self.folder.log();
             let _ = tokio::task::spawn_blocking(move || logs::rotate(&log)).await;
+            if self.workload.is_none() {
+                // Busy when it was removed: a process was not reaped yet.
+                let group = self.group.clone();
+                let _ = tokio::task::spawn_blocking(move || group.remove()).await;
+            }
         }
         match self.live.is_some() {
             true => self.look_after().await,
