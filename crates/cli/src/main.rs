@@ -49,6 +49,7 @@ async fn run(cli: Cli) -> Result<u8, failure::Failure> {
         Command::Status { environment } => commands::status(&cli, environment.as_ref()).await,
         Command::Explain { thing } => commands::explain(&cli, thing).await,
         Command::Logs { workload, lines } => commands::logs(&cli, workload, *lines),
+        Command::Exec { workload, command } => commands::exec(&cli, workload, command).await,
         Command::Open { environment } => commands::open(&cli, environment).await,
         Command::Destroy(options) => commands::destroy(&cli, options).await,
         Command::History => commands::history(&cli),

@@ -2,11 +2,13 @@
 
 mod apply;
 mod destroy;
+mod exec;
 mod file;
 mod look;
 
 pub use apply::{apply, plan, stop};
 pub use destroy::{DestroyOptions, destroy};
+pub use exec::exec;
 pub use file::{check, completion, init, schema, version};
 pub use look::{explain, history, logs, open, status};
 

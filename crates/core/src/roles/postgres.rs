@@ -19,6 +19,9 @@ use crate::workload::{
 };
 
 const MIB: u64 = 1 << 20;
+/// Who may be whom by the kernel's word. The server's own user owns every file of the database, so
+/// it may as well be the administrator: `springtide exec` enters as that user.
+const IDENT: &str = "admin root postgres\nadmin root monitor\nadmin springtide-postgres postgres\n";
 
 /// All that the database server depends on.
 #[derive(Serialize)]
@@ -44,7 +47,7 @@ impl WorkloadInputs for PostgresInputs<'_> {
             file("postgresql.conf", Text::plain(main_conf(name, settings, port)), false),
             file("tuning.conf", Text::plain(tuning_conf(settings)), true),
             file("pg_hba.conf", Text::plain(hba_conf()), true),
-            file("pg_ident.conf", Text::plain("admin root postgres\nadmin root monitor\n"), true),
+            file("pg_ident.conf", Text::plain(IDENT), true),
         ];
         files.extend(tls_files(name));
         WorkloadSpec {
