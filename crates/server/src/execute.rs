@@ -22,7 +22,7 @@ use springtide_data::postgres::{Admin, Configure, DbRole, configure, observe as 
 use springtide_data::template::{self, CopyMethod, TemplateSpec};
 use springtide_driver::{Generation, ResolvedWorkload};
 
-use crate::{Estate, certificates, routes};
+use crate::{Estate, certificates, failpoint};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -101,16 +101,22 @@ pub async fn execute(execution: &Execution<'_>, plan: &Plan, progress: &dyn Prog
         let action = serde_json::to_string(&step.action).unwrap_or_default();
         store.intend(operation, number, environment, &title, &action, (execution.clock)())?;
         progress.begin(number, total, environment, &title);
+        failpoint::pass(environment, &title, "intent");
         let sized = environment.and_then(|name| execution.sized(name, slots.get(name).copied()?));
         let done = execution.step(&step.action, sized.as_ref(), generation, progress).await;
         let error = done.as_ref().err().map(|error| chain(error.as_ref()));
-        store.settle(operation, number, error.as_deref(), (execution.clock)())?;
+        if error.is_none() {
+            failpoint::pass(environment, &title, "effect");
+        }
+        let settled = store.settle(operation, number, error.as_deref(), (execution.clock)());
         progress.end(number, error.as_deref());
         if let Err(source) = done {
-            store.end(operation, &format!("failed: {title}"), (execution.clock)())?;
+            // A full disk fails the step and then the journal; the step is what a person must hear of.
+            let _ = settled.and_then(|()| store.end(operation, &format!("failed: {title}"), (execution.clock)()));
             let of = environment.map(|name| format!(" of {name}")).unwrap_or_default();
             return Err(ExecuteError::Step { step: title, of, source });
         }
+        settled?;
     }
     store.end(operation, "done", (execution.clock)())?;
     Ok(operation)
@@ -205,7 +211,6 @@ impl Execution<'_> {
                     admin_password_hash: secrets.get(&of(environment, SecretName::OdooAdminHash))?,
                     database_secret: secrets.get(&of(environment, SecretName::OdooDatabaseSecret))?,
                     verifiers,
-                    fresh_identity: true,
                     connection_limits: BTreeMap::new(),
                 };
                 configure(&admin, &wanted).await?;
@@ -254,7 +259,7 @@ impl Execution<'_> {
                 let folder = driver.volume(None, Volume::Routes);
                 let certificate = secrets.get(&of(environment, SecretName::Certificate))?;
                 let key = secrets.get(&of(environment, SecretName::CertificateKey))?;
-                routes::ensure(&folder, &route, &marker, &certificate, &key).await?;
+                self.estate.proxy.ensure(&folder, &route, &marker, &certificate, &key).await?;
             }
             Action::Verify { .. } => self.verify(sized_of()?).await?,
         }

@@ -27,14 +27,12 @@ pub struct Configure {
     pub report_url: String,
     /// Names exactly this configuration; left as the last thing done.
     pub fingerprint: Digest,
-    /// passlib hash for Odoo's user `admin`; used with a fresh identity only.
+    /// passlib hash for Odoo's user `admin`; used when the identity is the template's.
     pub admin_password_hash: SecretString,
-    /// Odoo's `database.secret`; used with a fresh identity only.
+    /// Odoo's `database.secret`; used when the identity is the template's.
     pub database_secret: SecretString,
     /// SCRAM verifier of each role that may log in by password.
     pub verifiers: BTreeMap<DbRole, SecretString>,
-    /// Whether a database that still has its template's identity gets one of its own.
-    pub fresh_identity: bool,
     /// Most connections of a role; unlimited for roles not named.
     pub connection_limits: BTreeMap<DbRole, i32>,
 }
@@ -101,7 +99,7 @@ async fn identity(inside: &Admin, database: &str, wanted: &Configure) -> Result<
 
 async fn identity_in_transaction(inside: &Admin, database: &str, wanted: &Configure) -> Result<(), AdminError> {
     if has_table(inside, "ir_config_parameter").await? {
-        if wanted.fresh_identity && still_template(inside).await? {
+        if still_template(inside).await? {
             fresh_identity(inside, database, wanted).await?;
         }
         parameter(inside, "web.base.url", &wanted.base_url).await?;
