@@ -96,7 +96,7 @@ impl World {
             Action::ConfigureDatabase { environment, fingerprint } => {
                 let declared = self.estate().environments.iter().find(|it| it.name == environment);
                 let modules: BTreeSet<_> = declared.expect("it is declared").modules.iter().cloned().collect();
-                let seen = DatabaseObservation { configured: Some(fingerprint), modules };
+                let seen = DatabaseObservation { configured: Some(fingerprint), modules, half: BTreeSet::new() };
                 self.environment(&environment).database = Observed::Known(seen);
             }
             Action::InstallModules { environment, modules } => {

@@ -18,6 +18,7 @@ use springtide_core::roles::{self, odoo, proxy, route};
 use springtide_core::sizing::{SizedEnvironment, size};
 use springtide_core::workload::{SecretName, SecretRef, Volume, WorkloadId, WorkloadSpec};
 use springtide_data::install::{InstallRequest, ModuleAction, install_modules};
+use springtide_data::odoo_log;
 use springtide_data::postgres::{Admin, Configure, DbRole, configure, observe as observe_database};
 use springtide_data::template::{self, CopyMethod, TemplateSpec};
 use springtide_driver::{Generation, ResolvedWorkload};
@@ -240,17 +241,21 @@ impl Execution<'_> {
                     env,
                 };
                 let installed = install_modules(driver, request, generation).await;
-                for role in Role::ODOO {
-                    let resolved = self.resolve(roles::workload(sized, role))?;
-                    driver.ensure_workload(&resolved, generation).await?;
-                }
-                for role in Role::ODOO {
-                    driver.wait_ready(&WorkloadId::of(environment, role)).await?;
-                }
-                installed?;
+                let again = self.start_again(sized, generation).await;
+                // Why the installation failed is the news, also when the roles do not come back.
+                let log = installed?;
+                again?;
                 let seen = observe_database(&self.admin(sized).await?, environment).await?;
-                if let Some(missing) = modules.iter().find(|module| !seen.modules.contains(*module)) {
-                    return Err(format!("Odoo knows no module {missing}; the database is as it was").into());
+                let missing = modules.iter().filter(|module| !seen.modules.contains(*module));
+                let missing: Vec<&str> = missing.map(|module| module.as_str()).collect();
+                if !missing.is_empty() {
+                    let lines = log.map(|log| odoo_log::relevant_of(&log, "").join("\n")).unwrap_or_default();
+                    let series = sized.environment.series;
+                    let missing = missing.join(", ");
+                    let text = format!(
+                        "no such module in series {series}, or not installable: {missing}; nothing of it was installed\n{lines}"
+                    );
+                    return Err(text.into());
                 }
             }
             Action::EnsureRoute { environment, .. } => {
@@ -262,6 +267,18 @@ impl Execution<'_> {
                 self.estate.proxy.ensure(&folder, &route, &marker, &certificate, &key).await?;
             }
             Action::Verify { .. } => self.verify(sized_of()?).await?,
+        }
+        Ok(())
+    }
+
+    /// Runs Odoo's roles as they are declared and waits until they are ready.
+    async fn start_again(&self, sized: &SizedEnvironment<'_>, generation: Generation) -> Result<(), Failure> {
+        let driver = self.estate.driver.as_ref();
+        for role in Role::ODOO {
+            driver.ensure_workload(&self.resolve(roles::workload(sized, role))?, generation).await?;
+        }
+        for role in Role::ODOO {
+            driver.wait_ready(&WorkloadId::of(&sized.environment.name, role)).await?;
         }
         Ok(())
     }

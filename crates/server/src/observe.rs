@@ -11,8 +11,8 @@ use springtide_data::postgres::{Admin, observe as observe_database};
 use springtide_data::template;
 use springtide_driver::DriverError;
 
-use crate::store::{EnvironmentRecord, StoreError};
 use crate::Estate;
+use crate::store::{EnvironmentRecord, StoreError};
 
 /// Observation was not possible at all.
 #[derive(Debug, thiserror::Error)]

@@ -109,15 +109,18 @@ pub(super) fn plan(
         && data
         && database.configured.is_some()
     {
-        let modules: Vec<ModuleName> =
-            environment.modules.iter().filter(|module| !database.modules.contains(*module)).cloned().collect();
+        let missing = environment.modules.iter().filter(|module| !database.modules.contains(*module));
+        // What one of them brings along may be the part that was cut off.
+        let modules: BTreeSet<&ModuleName> = missing.chain(&database.half).collect();
+        let modules: Vec<ModuleName> = modules.into_iter().cloned().collect();
+        let cut_off = !database.half.is_empty();
         if !modules.is_empty() {
             let action = Action::InstallModules { environment: name.clone(), modules };
             steps.push(Step {
                 action,
                 risk: Risk::Restart,
                 interruption_s: 90,
-                reason: "declared and not installed".into(),
+                reason: if cut_off { "an installation was cut off" } else { "declared and not installed" }.into(),
             });
         }
     }

@@ -97,7 +97,8 @@ fn body(sized: &SizedEnvironment<'_>, marker: &str) -> Value {
             "middlewares": {
                 marker: { "headers": { "stsSeconds": 31_536_000, "contentTypeNosniff": true } },
                 format!("{name}-starting"): { "errors": {
-                    "status": ["502-504"], "service": format!("{name}-notice"), "query": format!("/starting/{name}"),
+                    // One answer, whatever part of the way is away.
+                    "status": ["502-504"], "statusRewrites": { "502-504": 503 }, "service": format!("{name}-notice"), "query": format!("/starting/{name}"),
                 } },
                 format!("{name}-blocked"): { "replacePath": { "path": "/blocked" } },
             },

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use springtide_core::digest::Digest;
-use springtide_core::names::{EnvironmentName, ModuleName};
+use springtide_core::names::EnvironmentName;
 use springtide_core::observe::DatabaseObservation;
 
 use super::admin::{Admin, AdminError, database_of, sql_error};
@@ -209,16 +209,19 @@ pub async fn observe(admin: &Admin, environment: &EnvironmentName) -> Result<Dat
             Err(_) => return Err(AdminError::Strange { setting: CONFIGURED, database, found: text }),
         },
     };
-    Ok(DatabaseObservation { configured, modules: modules(&inside).await? })
-}
-
-/// Modules in state `installed`; none if Odoo's tables are not there.
-pub(crate) async fn modules(inside: &Admin) -> Result<BTreeSet<ModuleName>, AdminError> {
-    if !has_table(inside, "ir_module_module").await? {
-        return Ok(BTreeSet::new());
+    let mut seen = DatabaseObservation { configured, modules: BTreeSet::new(), half: BTreeSet::new() };
+    if !has_table(&inside, "ir_module_module").await? {
+        return Ok(seen);
     }
-    let rows = inside
-        .query("read the modules", "SELECT name::text FROM ir_module_module WHERE state = 'installed'", &[])
-        .await?;
-    Ok(rows.iter().filter_map(|row| row.get::<_, String>(0).parse().ok()).collect())
+    let sql = "SELECT name::text, state = 'installed' FROM ir_module_module
+               WHERE state IN ('installed', 'to install', 'to upgrade')";
+    for row in inside.query("read the modules", sql, &[]).await? {
+        let Ok(name) = row.get::<_, String>(0).parse() else { continue };
+        if row.get(1) {
+            seen.modules.insert(name)
+        } else {
+            seen.half.insert(name)
+        };
+    }
+    Ok(seen)
 }
