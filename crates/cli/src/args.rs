@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand};
 use springtide_core::names::EnvironmentName;
 use springtide_core::workload::WorkloadId;
 
+use crate::commands::DestroyOptions;
+
 /// Runs Odoo through seasonal peaks: one estate file, planned and applied.
 #[derive(Parser)]
 #[command(name = "springtide", version, disable_help_subcommand = true)]
@@ -81,6 +83,8 @@ pub enum Command {
         /// Which environment
         environment: EnvironmentName,
     },
+    /// Remove an environment with its data; production needs a last backup or a reason
+    Destroy(DestroyOptions),
     /// Show past operations
     History,
     /// Stop every workload and the supervisor; data stays, apply starts them again

@@ -50,6 +50,7 @@ async fn run(cli: Cli) -> Result<u8, failure::Failure> {
         Command::Explain { thing } => commands::explain(&cli, thing).await,
         Command::Logs { workload, lines } => commands::logs(&cli, workload, *lines),
         Command::Open { environment } => commands::open(&cli, environment).await,
+        Command::Destroy(options) => commands::destroy(&cli, options).await,
         Command::History => commands::history(&cli),
         Command::Stop => commands::stop(&cli).await,
         Command::Schema => commands::schema(),

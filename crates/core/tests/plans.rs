@@ -58,6 +58,7 @@ impl World {
                     series: Some(series),
                     data: false,
                     certificate: None,
+                    destroying: None,
                     database: Observed::Unknown("postgres does not run".into()),
                     workloads: Default::default(),
                     route: Observed::Known(None),

@@ -27,7 +27,7 @@ pub async fn plan(cli: &Cli, out: Option<&Path>) -> Result<u8, Failure> {
     Ok(if planned.is_empty() { 0 } else { code::PENDING })
 }
 
-fn show(cli: &Cli, planned: &Plan) -> Result<(), Failure> {
+pub(super) fn show(cli: &Cli, planned: &Plan) -> Result<(), Failure> {
     if cli.json {
         // A refused plan is told by the failure, which carries the refusals.
         if !planned.refusals.is_empty() {
@@ -45,10 +45,16 @@ fn show(cli: &Cli, planned: &Plan) -> Result<(), Failure> {
     for part in &planned.environments {
         let name = part.environment.as_ref().map_or("estate", EnvironmentName::as_str);
         text.push_str(&format!("{name}\n"));
-        // What interrupts somebody comes first.
-        for disturbing in [true, false] {
-            for step in part.steps.iter().filter(|step| (step.risk >= Risk::Restart) == disturbing) {
-                let head = if disturbing { format!("RESTART ~{} s", step.interruption_s) } else { "change".to_owned() };
+        // What removes or interrupts comes first.
+        for risks in [Risk::Destructive..=Risk::Destructive, Risk::Restart..=Risk::Restart, Risk::None..=Risk::Rolling]
+        {
+            for step in part.steps.iter().filter(|step| risks.contains(&step.risk)) {
+                let head = match step.risk {
+                    Risk::Destructive => "DESTROY".to_owned(),
+                    Risk::Restart if step.interruption_s == 0 => "STOP".to_owned(),
+                    Risk::Restart => format!("RESTART ~{} s", step.interruption_s),
+                    _ => "change".to_owned(),
+                };
                 text.push_str(&format!("  {head:<13} {:<48} {}\n", step.action.title(), step.reason));
             }
         }
@@ -63,7 +69,7 @@ fn show(cli: &Cli, planned: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-fn refused(cli: &Cli, planned: &Plan) -> Result<(), Failure> {
+pub(super) fn refused(cli: &Cli, planned: &Plan) -> Result<(), Failure> {
     let Some(first) = planned.refusals.first() else { return Ok(()) };
     if !cli.json {
         for refusal in &planned.refusals {
@@ -149,6 +155,31 @@ pub async fn apply(cli: &Cli, reviewed: Option<&Path>, yes: bool, dry_run: bool)
     if !yes && reviewed.is_none() && !approved(cli)? {
         return Err(Failure::new(code::CANCELLED, "E0804", "not approved", "Nothing was changed.", "springtide apply"));
     }
+    let operation = carry_out(
+        cli,
+        &Execution { estate: &estate, checked: &checked, seen: &seen, now: at, clock: now },
+        &planned,
+        "apply",
+    )
+    .await?;
+    if cli.json {
+        let answer = serde_json::json!({ "version": 1, "operation": operation, "plan": planned.id, "outcome": "done" });
+        printer::data(&format!("{answer}\n"));
+        return Ok(0);
+    }
+    for environment in &checked.environments {
+        super::look::login(cli, &estate, &checked, &environment.name)?;
+    }
+    Ok(0)
+}
+
+/// Executes a plan with its progress on the terminal; `verb` is what goes on after a failure.
+pub(super) async fn carry_out(
+    cli: &Cli,
+    execution: &Execution<'_>,
+    planned: &Plan,
+    verb: &str,
+) -> Result<u64, Failure> {
     let cancelled = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancelled);
     tokio::spawn(async move {
@@ -160,34 +191,20 @@ pub async fn apply(cli: &Cli, reviewed: Option<&Path>, yes: bool, dry_run: bool)
         }
     });
     let progress = Terminal { started: std::sync::Mutex::new(Instant::now()), cancelled, quiet: cli.quiet };
-    let execution = Execution { estate: &estate, checked: &checked, seen: &seen, now: at, clock: now };
-    let operation = match execute(&execution, &planned, &progress).await {
-        Ok(operation) => operation,
+    match execute(execution, planned, &progress).await {
+        Ok(operation) => Ok(operation),
         Err(error @ ExecuteError::Cancelled(_)) => {
             let done = "What was done stays done and is safe.";
-            return Err(Failure::new(code::CANCELLED, "E0805", error.to_string(), done, "springtide apply goes on"));
+            let next = format!("springtide {verb} goes on");
+            Err(Failure::new(code::CANCELLED, "E0805", error.to_string(), done, next))
         }
         Err(error) => {
             let message = springtide_server::execute::chain(&error);
             let done = "Steps before it stay done; nothing after it was begun.";
-            return Err(Failure::new(
-                code::FAILED,
-                "E0806",
-                message,
-                done,
-                "mend the cause, then springtide apply goes on",
-            ));
+            let next = format!("mend the cause, then springtide {verb} goes on");
+            Err(Failure::new(code::FAILED, "E0806", message, done, next))
         }
-    };
-    if cli.json {
-        let answer = serde_json::json!({ "version": 1, "operation": operation, "plan": planned.id, "outcome": "done" });
-        printer::data(&format!("{answer}\n"));
-        return Ok(0);
     }
-    for environment in &checked.environments {
-        super::look::login(cli, &estate, &checked, &environment.name)?;
-    }
-    Ok(0)
 }
 
 fn approved(cli: &Cli) -> Result<bool, Failure> {

@@ -1,10 +1,12 @@
 //! One function per verb: it parses nothing, decides nothing, and prints.
 
 mod apply;
+mod destroy;
 mod file;
 mod look;
 
 pub use apply::{apply, plan, stop};
+pub use destroy::{DestroyOptions, destroy};
 pub use file::{check, completion, init, schema, version};
 pub use look::{explain, history, logs, open, status};
 

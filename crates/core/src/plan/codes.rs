@@ -3,7 +3,7 @@
 use crate::check::Explanation;
 
 /// Refusals of plans and of execution.
-pub const EXPLANATIONS: [Explanation; 8] = [
+pub const EXPLANATIONS: [Explanation; 13] = [
     Explanation {
         code: "E0701",
         title: "the connection budget does not fit",
@@ -41,6 +41,12 @@ pub const EXPLANATIONS: [Explanation; 8] = [
         text: "Another program listens on a port that the environment or the entrance needs. Nothing was changed.",
     },
     Explanation {
+        code: "E0707",
+        title: "the environment is being destroyed",
+        text: "A destroy of it has passed the point of no return and was cut off; part of its data may be gone. \
+               springtide destroy NAME finishes that. Afterwards apply makes the environment anew, if it is declared.",
+    },
+    Explanation {
         code: "E0801",
         title: "the plan is stale",
         text: "The estate file or what was seen has changed since the plan was made. Nothing was changed; plan again.",
@@ -49,6 +55,30 @@ pub const EXPLANATIONS: [Explanation; 8] = [
         code: "E0802",
         title: "another operation is under way",
         text: "One operation at a time acts on a state folder. Wait for it; nothing was changed by this call.",
+    },
+    Explanation {
+        code: "E0807",
+        title: "the typed name is another one",
+        text: "Destroying asks for the name of the environment once more, typed at the terminal or given with --confirm, \
+               so that nobody destroys what they did not mean.",
+    },
+    Explanation {
+        code: "E0808",
+        title: "production is not destroyed without a proof",
+        text: "The data of production are removed only after a last backup that was read back (--final-backup), or with a \
+               reason that is kept in the history (--reason). An environment that is not in the estate file counts as \
+               production, because nobody can tell.",
+    },
+    Explanation {
+        code: "E0809",
+        title: "a last backup needs a running PostgreSQL",
+        text: "The last backup is a dump that the environment's own PostgreSQL gives out, together with its files.",
+    },
+    Explanation {
+        code: "E0810",
+        title: "the folder of a last backup does not fit",
+        text: "A last backup goes into a new folder that is made for it, never over another one, and not among the files \
+               that destroying removes.",
     },
 ];
 

@@ -163,6 +163,14 @@ fn refusals(
     let mut refuse = |code: &str, text: String, hint: String| {
         refusals.push(Refusal { code: code.into(), environment: environment.name.clone(), text, hint });
     };
+    if let Some(why) = observed.and_then(|it| it.destroying.as_ref()) {
+        refuse(
+            "E0707",
+            format!("it is being destroyed ({why})"),
+            format!("Finish that with springtide destroy {}; then apply makes it anew.", environment.name),
+        );
+        return refusals;
+    }
     if !sized.budget.fits() {
         refuse(
             "E0701",

@@ -1,10 +1,12 @@
 //! Plan: pure functions from a checked estate, an observation and a `now` to the exact steps that
 //! are left. Same input, same plan; execution has no choice left.
 //!
-//! `step` holds the nouns, `environment` decides for one environment, `codes` explains refusals.
+//! `step` holds the nouns, `environment` decides for one environment, `destroy` takes one away,
+//! `codes` explains refusals.
 //! What is not done stands in the plan too, with what it waits for.
 
 mod codes;
+pub mod destroy;
 pub mod environment;
 mod step;
 
