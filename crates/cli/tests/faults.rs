@@ -121,7 +121,9 @@ async fn kill_role(rig: &Rig, table: &mut Table, odoo: &Odoo, role: &str) {
         "jobs" => Some(odoo.delay(&format!("after {workload} {pid}")).await),
         _ => None,
     };
-    machine::kill(machine::tree(pid).iter().map(|it| it.pid));
+    // PostgreSQL's children see that their parent is gone and end; once they are killed as well.
+    let alone = workload == "new/postgres";
+    machine::kill(machine::tree(pid).iter().map(|it| it.pid).filter(|child| !alone || *child == pid));
     let database = match &job {
         Some(_) => Some(rig.database(&odoo.name, &odoo.name).await),
         None => None,
