@@ -287,13 +287,13 @@ async fn one_file_becomes_two_running_odoos() {
     // Modules: one more, one that does not exist, one that breaks.
     let with = |more: &str| three.replace("sale_management", &format!("sale_management, {more}"));
     let old_with = |more: &str| OLD.replace("sale_management", &format!("sale_management, {more}"));
-    add_module(&rig, new, &[&with("purchase"), OLD], "purchase").await;
-    add_module(&rig, old, &[&with("purchase"), &old_with("purchase")], "purchase").await;
-    let (fine, old_fine) = (with("purchase"), old_with("purchase"));
-    cannot_add(&rig, new, &[&with("purchase, no_such_module"), &old_fine], "no_such_module", "no such module").await;
-    cannot_add(&rig, new, &[&with("purchase, springtide_broken"), &old_fine], "springtide_broken", "nobody.has_this")
+    add_module(&rig, new, &[&with("contacts"), OLD], "contacts").await;
+    add_module(&rig, old, &[&with("contacts"), &old_with("contacts")], "contacts").await;
+    let (fine, old_fine) = (with("contacts"), old_with("contacts"));
+    cannot_add(&rig, new, &[&with("contacts, no_such_module"), &old_fine], "no_such_module", "no such module").await;
+    cannot_add(&rig, new, &[&with("contacts, springtide_broken"), &old_fine], "springtide_broken", "nobody.has_this")
         .await;
-    cannot_add(&rig, old, &[&fine, &old_with("purchase, springtide_broken")], "springtide_broken", "nobody.has_this")
+    cannot_add(&rig, old, &[&fine, &old_with("contacts, springtide_broken")], "springtide_broken", "nobody.has_this")
         .await;
     rig.declare(&[&fine, &old_fine]);
     assert_eq!(rig.expect(&["plan"], 0), "no changes\n");

@@ -117,13 +117,13 @@ async fn kill_role(rig: &Rig, table: &mut Table, odoo: &Odoo, role: &str) {
     let before = rig.workloads();
     let pid = before[&workload].pid.expect("it runs");
     let begun = Instant::now();
+    // PostgreSQL's children see that their parent is gone and end; once they are killed as well.
+    let alone = workload == "new/postgres";
+    machine::kill(machine::tree(pid).iter().map(|it| it.pid).filter(|child| !alone || *child == pid));
     let job = match role {
         "jobs" => Some(odoo.delay(&format!("after {workload} {pid}")).await),
         _ => None,
     };
-    // PostgreSQL's children see that their parent is gone and end; once they are killed as well.
-    let alone = workload == "new/postgres";
-    machine::kill(machine::tree(pid).iter().map(|it| it.pid).filter(|child| !alone || *child == pid));
     let database = match &job {
         Some(_) => Some(rig.database(&odoo.name, &odoo.name).await),
         None => None,
