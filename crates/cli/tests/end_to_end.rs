@@ -99,9 +99,12 @@ fn live_served(rig: &Rig, name: &str, path: &str) {
 }
 
 async fn entrance(rig: &Rig, odoo: &Odoo) {
-    for path in ["/web/database/manager", "/web/database/selector", "/web/database/list", "/queue_job/runjob"] {
+    for path in ["/web/database/manager", "/web/database/list", "/web/database/backup", "/queue_job/runjob"] {
         assert_eq!(odoo.status(path).await, Some(404), "{}{path}", odoo.url);
     }
+    // Odoo sends browsers here when its database is away.
+    let (status, page) = odoo.get("/web/database/selector").await.expect("it answers");
+    assert!(status == 503 && page.contains("content=\"5;url=/web\""), "{}: {status} {page}", odoo.name);
     let host = format!("{}.localhost", odoo.name);
     let answer = odoo.client.get(format!("{}/web/login", odoo.url)).send().await.expect("it answers");
     let hsts = answer.headers().get("strict-transport-security").expect("HSTS is set");

@@ -196,7 +196,7 @@ pub async fn exact_routes(environments: &[&str]) {
         .collect();
     let expected = environments
         .iter()
-        .flat_map(|name| ["web", "live", "blocked"].map(|part| format!("{name}-{part}@file")))
+        .flat_map(|name| ["web", "live", "blocked", "away"].map(|part| format!("{name}-{part}@file")))
         .collect();
     assert_eq!(seen, expected, "routers");
 }

@@ -93,6 +93,12 @@ fn body(sized: &SizedEnvironment<'_>, marker: &str) -> Value {
                     "entryPoints": ["https"], "tls": {},
                     "service": format!("{name}-notice"), "middlewares": [marker, format!("{name}-blocked")], "priority": 30,
                 },
+                // Where Odoo sends a browser when its database does not answer: that is no wrong address.
+                format!("{name}-away"): {
+                    "rule": format!("Host(`{host}`) && Path(`/web/database/selector`)"),
+                    "entryPoints": ["https"], "tls": {},
+                    "service": format!("{name}-notice"), "middlewares": [marker, format!("{name}-away")], "priority": 40,
+                },
             },
             "middlewares": {
                 marker: { "headers": { "stsSeconds": 31_536_000, "contentTypeNosniff": true } },
@@ -101,6 +107,7 @@ fn body(sized: &SizedEnvironment<'_>, marker: &str) -> Value {
                     "status": ["502-504"], "statusRewrites": { "502-504": 503 }, "service": format!("{name}-notice"), "query": format!("/starting/{name}"),
                 } },
                 format!("{name}-blocked"): { "replacePath": { "path": "/blocked" } },
+                format!("{name}-away"): { "replacePath": { "path": format!("/away/{name}") } },
             },
             "services": {
                 format!("{name}-web"): balanced(&web, &ready),
