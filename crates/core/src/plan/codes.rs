@@ -1,9 +1,10 @@
-//! What the refusals of a plan mean.
+//! What the refusals of a plan mean. What commands say beyond that stands in `commands`.
 
+use super::commands::COMMANDS;
 use crate::check::Explanation;
 
-/// Refusals of plans and of execution.
-pub const EXPLANATIONS: [Explanation; 13] = [
+/// Refusals of plans, in order.
+pub const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         code: "E0701",
         title: "the connection budget does not fit",
@@ -43,31 +44,16 @@ pub const EXPLANATIONS: [Explanation; 13] = [
     Explanation {
         code: "E0707",
         title: "the environment is being destroyed",
-        text: "A destroy of it has passed the point of no return and was cut off; part of its data may be gone. \
-               springtide destroy NAME finishes that. Afterwards apply makes the environment anew, if it is declared.",
+        text: "Its destruction was begun and did not come to its end, so parts of it may be gone. Bringing it up again \
+               could take half of the old data for whole. Finish with `springtide destroy NAME`; after that the name is \
+               free, and `springtide apply` makes a new environment of it. Nothing was changed by this plan.",
     },
     Explanation {
-        code: "E0801",
-        title: "the plan is stale",
-        text: "The estate file or what was seen has changed since the plan was made. Nothing was changed; plan again.",
-    },
-    Explanation {
-        code: "E0802",
-        title: "another operation is under way",
-        text: "One operation at a time acts on a state folder. Wait for it; nothing was changed by this call.",
-    },
-    Explanation {
-        code: "E0807",
-        title: "the typed name is another one",
-        text: "Destroying asks for the name of the environment once more, typed at the terminal or given with --confirm, \
-               so that nobody destroys what they did not mean.",
-    },
-    Explanation {
-        code: "E0808",
-        title: "production is not destroyed without a proof",
-        text: "The data of production are removed only after a last backup that was read back (--final-backup), or with a \
-               reason that is kept in the history (--reason). An environment that is not in the estate file counts as \
-               production, because nobody can tell.",
+        code: "E0708",
+        title: "more environments than this machine has room for",
+        text: "Every environment on a machine of processes has ten ports of its own, from 21000 upward, and port numbers \
+               end at 65535: 4452 environments at once. Nothing was changed. Declare fewer, or divide the estate between \
+               machines.",
     },
     Explanation {
         code: "E0809",
@@ -82,7 +68,7 @@ pub const EXPLANATIONS: [Explanation; 13] = [
     },
 ];
 
-/// The explanation of a code of a plan or of execution.
+/// The explanation of a code of a plan or of a command, such as `E0701`; upper or lower case.
 pub fn explanation(code: &str) -> Option<&'static Explanation> {
-    EXPLANATIONS.iter().find(|one| one.code.eq_ignore_ascii_case(code))
+    EXPLANATIONS.iter().chain(COMMANDS).find(|one| one.code.eq_ignore_ascii_case(code))
 }

@@ -97,7 +97,7 @@ fn answers(observed: &EnvironmentObservation) -> bool {
 
 fn steps(name: &EnvironmentName, observed: &EnvironmentObservation, proof: Proof) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut step = |action: Action, risk: Risk, reason: &str| {
+    let mut step = |action: Action, risk: Risk, reason: &'static str| {
         steps.push(Step { action, risk, interruption_s: 0, reason: reason.into() });
     };
     let environment = || name.clone();

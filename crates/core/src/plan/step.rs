@@ -1,5 +1,7 @@
 //! The nouns of a plan.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::destroy::Proof;
@@ -193,12 +195,12 @@ pub struct Step {
     /// Seconds of interruption to expect.
     pub interruption_s: u32,
     /// Why it is needed.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
 }
 
 impl Step {
     /// A step nobody notices.
-    pub fn quiet(action: Action, reason: impl Into<String>) -> Self {
+    pub fn quiet(action: Action, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { action, risk: Risk::None, interruption_s: 0, reason: reason.into() }
     }
 }
