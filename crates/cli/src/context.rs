@@ -72,7 +72,8 @@ pub fn open(cli: &Cli) -> Result<Estate, Failure> {
     std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&state)?;
     let store = springtide_server::store::Store::open(&state.join("springtide.db"))?;
     let secrets = springtide_data::secrets::SecretStore::open(state.join("secrets"))?;
-    Ok(Estate { driver: Arc::new(driver(cli)?), secrets, store, state })
+    let proxy = springtide_server::routes::Proxy::new()?;
+    Ok(Estate { driver: Arc::new(driver(cli)?), secrets, store, proxy, state })
 }
 
 /// Loads, observes and plans.

@@ -130,11 +130,14 @@ impl Place<'_> {
             list.add(Step::quiet(action, reason));
         }
         if let (Some(seen), Some(_), true) = (seen, configured, self.observed.is_some_and(|it| it.data)) {
-            let missing = |module: &&ModuleName| !seen.modules.contains(*module);
-            let modules: Vec<ModuleName> = environment.modules.iter().filter(missing).cloned().collect();
+            let missing = environment.modules.iter().filter(|module| !seen.modules.contains(*module));
+            // What one of them brings along may be the part that was cut off.
+            let modules: BTreeSet<&ModuleName> = missing.chain(&seen.half).collect();
+            let modules: Vec<ModuleName> = modules.into_iter().cloned().collect();
             if !modules.is_empty() {
                 let action = Action::InstallModules { environment: name.clone(), modules };
-                let reason = "declared and not installed".into();
+                let cut_off = !seen.half.is_empty();
+                let reason = if cut_off { "an installation was cut off" } else { "declared and not installed" }.into();
                 list.add(Step { action, risk: Risk::Restart, interruption_s: 90, reason });
             }
         }

@@ -117,13 +117,22 @@ impl<'a> RouteInputs<'a> {
                         "entryPoints": ["https"], "tls": {},
                         "service": format!("{name}-notice"), "middlewares": [marker, format!("{name}-blocked")], "priority": 30,
                     },
+                    // Where Odoo sends a browser when its database does not answer: that is no wrong address.
+                    format!("{name}-away"): {
+                        "rule": format!("Host(`{host}`) && Path(`/web/database/selector`)"),
+                        "entryPoints": ["https"], "tls": {},
+                        "service": format!("{name}-notice"), "middlewares": [marker, format!("{name}-away")], "priority": 40,
+                    },
                 },
                 "middlewares": {
                     marker: { "headers": { "stsSeconds": 31_536_000, "contentTypeNosniff": true } },
                     format!("{name}-starting"): { "errors": {
-                        "status": ["502-504"], "service": format!("{name}-notice"), "query": format!("/starting/{name}"),
+                        // One answer, whatever part of the way is away.
+                        "status": ["502-504"], "statusRewrites": { "502-504": 503 }, "service": format!("{name}-notice"),
+                        "query": format!("/starting/{name}"),
                     } },
                     format!("{name}-blocked"): { "replacePath": { "path": "/blocked" } },
+                    format!("{name}-away"): { "replacePath": { "path": format!("/away/{name}") } },
                 },
                 "services": {
                     format!("{name}-web"): balanced(&web, &ready),

@@ -122,7 +122,7 @@ impl World {
             }
             Action::ConfigureDatabase { environment, fingerprint } => {
                 let modules = self.contents.get(&environment).cloned().unwrap_or_default();
-                let seen = DatabaseObservation { configured: Some(fingerprint), modules };
+                let seen = DatabaseObservation { configured: Some(fingerprint), modules, half: BTreeSet::new() };
                 self.environment(&environment).database = Observed::Known(seen);
             }
             Action::InstallModules { environment, modules } => {
