@@ -1,14 +1,19 @@
 //! What can be typed. The doc comments are the help.
+//!
+//! Every verb that changes something has `--dry-run`; every environment or workload argument is
+//! called `environment` or `workload`, which is how completion finds it.
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use springtide_core::names::EnvironmentName;
+use springtide_core::role::Role;
+use springtide_core::spec::suggest::{listed, nearest};
 use springtide_core::workload::WorkloadId;
 
 /// Runs Odoo through seasonal peaks: one estate file, planned and applied.
 #[derive(Parser)]
-#[command(name = "springtide", version, disable_help_subcommand = true)]
+#[command(name = "springtide", version, disable_help_subcommand = true, max_term_width = 100)]
 pub struct Cli {
     /// Folder that holds everything Springtide keeps on this machine
     #[arg(long, global = true, env = "SPRINGTIDE_STATE", default_value = "/var/lib/springtide")]
@@ -17,14 +22,17 @@ pub struct Cli {
     #[arg(long, global = true, env = "SPRINGTIDE_CACHE", default_value = "/var/cache/springtide")]
     pub cache: PathBuf,
     /// The estate file
-    #[arg(short, long, global = true, default_value = "estate.yaml")]
+    #[arg(long, global = true, default_value = "estate.yaml")]
     pub file: PathBuf,
     /// One JSON object on stdout instead of text
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say less
+    /// Nothing but errors and results
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// Details of steps
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -38,6 +46,9 @@ pub enum Command {
         /// Where to write it
         #[arg(default_value = "estate.yaml")]
         path: PathBuf,
+        /// Only show what would be written
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Check the estate file
     Check,
@@ -51,19 +62,21 @@ pub enum Command {
     Apply {
         /// A plan written by `plan -o`; refused if the world has moved since
         plan: Option<PathBuf>,
-        /// Do not ask
+        /// Do not ask; refusals, freezes and protection stay
         #[arg(short, long)]
         yes: bool,
         /// Only show the plan
         #[arg(long)]
         dry_run: bool,
     },
-    /// Show what runs, as observed now
+    /// Show what runs, as observed now; exit code 2 if something does not
     Status {
         /// Only this environment
         environment: Option<EnvironmentName>,
     },
-    /// Explain an error code (E0701), an environment (prod) or a role (prod/web)
+    /// Look for what is missing or wrong on this machine; exit code 2 if something is
+    Doctor,
+    /// Explain a code (E0701), a step (copy-template), a role (web) or an environment (prod)
     Explain {
         /// What to explain
         thing: String,
@@ -71,27 +84,62 @@ pub enum Command {
     /// Show the log of a workload, such as prod/web or proxy
     Logs {
         /// Which workload
+        #[arg(value_parser = workload)]
         workload: WorkloadId,
-        /// How many lines
+        /// How many lines, at most
         #[arg(short = 'n', long, default_value_t = 100)]
         lines: usize,
+        /// Only lines since then: a length of time (15m, 2h, 1d) or a moment (2026-11-27T06:00)
+        #[arg(long)]
+        since: Option<String>,
+        /// Go on with new lines until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
     },
     /// Show where an environment is and how to log in
     Open {
         /// Which environment
         environment: EnvironmentName,
     },
-    /// Show past operations
-    History,
+    /// Show past operations, newest first
+    History {
+        /// Only operations that touched this environment
+        environment: Option<EnvironmentName>,
+        /// The steps of one operation
+        #[arg(long)]
+        operation: Option<u64>,
+    },
     /// Stop every workload and the supervisor; data stays, apply starts them again
-    Stop,
+    Stop {
+        /// Only show what would be stopped
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print the JSON Schema of the estate file
     Schema,
-    /// Print shell completions
+    /// Print shell completions: `source <(springtide completion bash)`
     Completion {
         /// Which shell
         shell: clap_complete::Shell,
     },
     /// Print the version
     Version,
+}
+
+/// Reads a workload and says which word of it is wrong.
+fn workload(text: &str) -> Result<WorkloadId, String> {
+    text.parse().map_err(|_| {
+        let (roles, word): (&[Role], _) = match text.split_once('/') {
+            Some((_, role)) => (&Role::ENVIRONMENT, role),
+            None => (&Role::ESTATE, text),
+        };
+        let all = Role::ENVIRONMENT.into_iter().chain(Role::ESTATE).map(Role::as_str);
+        let known = listed(roles.iter().map(|role| role.as_str()));
+        match nearest(word, all) {
+            Some(near) if near != word => format!("{word:?} is no role; did you mean {near}? There is {known}"),
+            Some(_) => format!("a role of an environment is written prod/{word}"),
+            None if text.contains('/') => format!("{word:?} is no role; there is {known}"),
+            None => format!("write environment/role, such as prod/web, or one of {known}"),
+        }
+    })
 }

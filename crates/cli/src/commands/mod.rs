@@ -1,12 +1,23 @@
 //! One function per verb: it parses nothing, decides nothing, and prints.
 
 mod apply;
+mod doctor;
+mod explain;
 mod file;
-mod look;
+mod history;
+mod logs;
+mod open;
+mod show;
+mod status;
 
 pub use apply::{apply, plan, stop};
+pub use doctor::doctor;
+pub use explain::explain;
 pub use file::{check, completion, init, schema, version};
-pub use look::{explain, history, logs, open, status};
+pub use history::history;
+pub use logs::{LogWishes, logs};
+pub use open::open;
+pub use status::status;
 
 /// The notice server, as its workload.
 pub fn notice(port: &str) -> std::process::ExitCode {
