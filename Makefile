@@ -2,10 +2,10 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up test setup build lint clean
+.PHONY: help up test bench setup build lint clean
 
 together := scripts/setup.d/together.sh
-scripts := scripts/setup scripts/up scripts/test scripts/setup.d/*.sh .ci/run
+scripts := scripts/setup scripts/up scripts/test scripts/bench scripts/setup.d/*.sh .ci/run
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -19,6 +19,9 @@ test: ## Run every test, on real Odoo 19.0 and 14.0
 	@$(together) packages 'scripts/setup --packages --tests'
 	@$(together) setup 'scripts/setup --tests --series 19.0 --series 14.0' build 'cargo build --locked --workspace --all-targets'
 	@scripts/test
+
+bench: ## Time the planner and real Odoo, each figure beside its peer
+	@scripts/bench
 
 setup: ## Put the parts that Springtide runs on this machine
 	@scripts/setup

@@ -101,6 +101,8 @@ pub enum Command {
         /// Which environment
         environment: EnvironmentName,
     },
+    /// Remove an environment with its data; production needs a last backup or a reason
+    Destroy(DestroyOptions),
     /// Show past operations, newest first
     History {
         /// Only operations that touched this environment
@@ -124,6 +126,25 @@ pub enum Command {
     },
     /// Print the version
     Version,
+}
+
+/// What `destroy` is asked besides the name.
+#[derive(clap::Args)]
+pub struct DestroyOptions {
+    /// Environment to destroy
+    pub environment: EnvironmentName,
+    /// The name once more, in place of typing it
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+    /// Back up database and files first, into this new folder (default: in the state folder)
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, conflicts_with = "reason")]
+    pub final_backup: Option<Option<PathBuf>>,
+    /// Destroy without a backup, and keep this reason in the history
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Only show the plan
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Reads a workload and says which word of it is wrong.

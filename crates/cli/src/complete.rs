@@ -72,7 +72,10 @@ fn workloads() -> Vec<String> {
 }
 
 fn things() -> Vec<String> {
-    let codes = springtide_core::check::EXPLANATIONS.iter().chain(springtide_core::plan::EXPLANATIONS);
+    let codes = springtide_core::check::EXPLANATIONS
+        .iter()
+        .chain(springtide_core::plan::EXPLANATIONS)
+        .chain(springtide_core::plan::COMMANDS);
     let roles = Role::ENVIRONMENT.into_iter().chain(Role::ESTATE).map(|role| role.to_string());
     environments().into_iter().chain(roles).chain(codes.map(|one| one.code.to_owned())).collect()
 }

@@ -157,7 +157,7 @@ pub fn open(cli: &Cli) -> Result<Estate, Failure> {
         let unwritable = nix::unistd::access(&state, nix::unistd::AccessFlags::W_OK).is_err();
         match Failure::from(error) {
             // SQLite cannot make its side files there and only says that it cannot open.
-            failure if unwritable && !failure.is("E0908") => read_only(&state),
+            failure if unwritable && !failure.is("E0912") => read_only(&state),
             failure => failure,
         }
     })?;
@@ -203,7 +203,7 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, Failure> 
         Ok(seen) => Ok(seen?),
         Err(_) => {
             let message = format!("the supervisor does not answer within {} s", LOOK.as_secs());
-            Err(Failure::new(code::UNREACHABLE, "E0907", message, NOTHING, "springtide doctor"))
+            Err(Failure::new(code::UNREACHABLE, "E0910", message, NOTHING, "springtide doctor"))
         }
     }
 }
@@ -238,7 +238,7 @@ pub fn no_such<'a>(wanted: &str, known: impl IntoIterator<Item = &'a Environment
         Some(near) => format!("the same with {near}"),
         None => "springtide status".to_owned(),
     };
-    Failure::new(code::INVALID, "E0903", message, NOTHING, next)
+    Failure::new(code::INVALID, "E0908", message, NOTHING, next)
 }
 
 /// One operation at a time on a state folder; held until dropped, and by the kernel's doing given

@@ -102,7 +102,7 @@ pub fn trouble(error: &(dyn Error + 'static)) -> Option<(u8, &'static str, Strin
 
 fn known(one: &(dyn Error + 'static)) -> Option<(u8, &'static str, String)> {
     use std::io::ErrorKind as K;
-    let unreachable = |next: &str| Some((code::UNREACHABLE, "E0907", next.to_owned()));
+    let unreachable = |next: &str| Some((code::UNREACHABLE, "E0910", next.to_owned()));
     if let Some(error) = one.downcast_ref::<std::io::Error>() {
         return match error.kind() {
             K::StorageFull | K::QuotaExceeded => Some(no_room()),
@@ -114,11 +114,11 @@ fn known(one: &(dyn Error + 'static)) -> Option<(u8, &'static str, String)> {
         return match error.trouble()? {
             StoreTrouble::Full => Some(no_room()),
             StoreTrouble::ReadOnly => Some(read_only()),
-            StoreTrouble::Newer => Some((code::INVALID, "E0912", "install the newer springtide".into())),
+            StoreTrouble::Newer => Some((code::INVALID, "E0914", "install the newer springtide".into())),
             StoreTrouble::Damaged => {
                 let next =
                     "move springtide.db (with -wal and -shm) aside and put its copy back; workloads run on without it";
-                Some((code::FAILED, "E0908", next.into()))
+                Some((code::FAILED, "E0912", next.into()))
             }
         };
     }
@@ -140,7 +140,7 @@ fn known(one: &(dyn Error + 'static)) -> Option<(u8, &'static str, String)> {
             Some((code::DENIED, "E0905", format!("chown {expected} {path}; chmod go-rwx {path}")))
         }
         SecretError::Identity(_) | SecretError::Damaged(_) => {
-            Some((code::FAILED, "E0911", "put secrets/identity.txt back from its copy, then springtide doctor".into()))
+            Some((code::FAILED, "E0913", "put secrets/identity.txt back from its copy, then springtide doctor".into()))
         }
         _ => None,
     }
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(trouble(&full()).map(|it| it.1), Some("E0906"));
         assert_eq!(trouble(&driver).map(|it| it.1), Some("E0906"));
         let away = DriverError::Supervisor("it goes away".into());
-        assert_eq!(trouble(&away).map(|it| (it.0, it.1)), Some((6, "E0907")));
+        assert_eq!(trouble(&away).map(|it| (it.0, it.1)), Some((6, "E0910")));
         assert!(trouble(&std::io::Error::from(std::io::ErrorKind::NotFound)).is_none());
     }
 }

@@ -1,5 +1,8 @@
 //! The one binary `springtide`: arguments, printing, commands, wiring. Nothing is decided here.
 
+// A test that cannot go on says so best by panicking.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod args;
 mod commands;
 mod complete;
@@ -65,6 +68,7 @@ async fn run(cli: Cli) -> Result<u8, failure::Failure> {
             .await
         }
         Command::Open { environment } => commands::open(&cli, environment).await,
+        Command::Destroy(options) => commands::destroy(&cli, options).await,
         Command::History { environment, operation } => commands::history(&cli, environment.as_ref(), *operation),
         Command::Stop { dry_run } => commands::stop(&cli, *dry_run).await,
         Command::Schema => commands::schema(&cli),

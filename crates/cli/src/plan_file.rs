@@ -41,7 +41,7 @@ pub fn read(path: &Path) -> Result<Plan, Failure> {
     let shown = path.display();
     let refuse = |why: String| {
         let message = format!("{shown} is not a plan that can be applied: {why}");
-        Failure::new(code::INVALID, "E0807", message, NOTHING, format!("springtide plan -o {shown}"))
+        Failure::new(code::INVALID, "E0811", message, NOTHING, format!("springtide plan -o {shown}"))
     };
     let file = std::fs::File::open(path).map_err(|error| refuse(error.to_string()))?;
     let mut bytes = Vec::new();

@@ -136,19 +136,20 @@ impl Drop for Terminal<'_> {
 }
 
 /// Sets the flag at the first Ctrl-C or SIGTERM and leaves at once at the second.
-pub fn watch_for_stop() -> std::io::Result<Arc<AtomicBool>> {
+pub fn watch_for_stop(verb: &str) -> std::io::Result<Arc<AtomicBool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let cancelled = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancelled);
+    let left = format!("\nleft in the middle of a step; springtide {verb} goes on from what is seen");
     tokio::spawn(async move {
         let mut asked = 0;
         loop {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
             asked += 1;
             if asked > 1 {
-                printer::talk("", "\nleft in the middle of a step; springtide apply goes on from what is seen");
+                printer::talk("", &left);
                 std::process::exit(code::CANCELLED.into());
             }
             flag.store(true, Ordering::Relaxed);

@@ -18,7 +18,7 @@ pub fn report(error: &clap::Error, words: &[String]) -> ExitCode {
         let _ = error.print();
         return ExitCode::from(code::INVALID);
     }
-    Failure::new(code::INVALID, "E0910", message(error), NOTHING, next(words)).report(json)
+    Failure::new(code::INVALID, "E0911", message(error), NOTHING, next(words)).report(json)
 }
 
 /// clap's own first sentence and its tips, on one line.

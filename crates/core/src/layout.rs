@@ -32,7 +32,7 @@ impl Slot {
     /// Port of a role in this slot; `None` for roles that listen on nothing.
     ///
     /// `web`, `jobs` and `notice` speak HTTP, `live` the event protocol, `postgres` and `pooler`
-    /// SQL; of the `proxy` this is its administration port.
+    /// SQL; of the `proxy` this is its administration port. None either beyond [`LAST_SLOT`].
     pub const fn port(self, role: Role) -> Option<u16> {
         let offset = match role {
             Role::Postgres => 0,
@@ -44,7 +44,7 @@ impl Slot {
             Role::Proxy => 6,
             Role::Cron => return None,
         };
-        Some(PORT_BASE + self.0 * PORTS_PER_SLOT + offset)
+        self.numbered(offset)
     }
 
     /// Further port of a role: `live`, `cron` and `jobs` run prefork or gevent servers that want a
@@ -56,7 +56,12 @@ impl Slot {
             Role::Jobs => 9,
             _ => return None,
         };
-        Some(PORT_BASE + self.0 * PORTS_PER_SLOT + offset)
+        self.numbered(offset)
+    }
+
+    /// A port of this slot by its number within the slot, if ports reach that far.
+    const fn numbered(self, offset: u16) -> Option<u16> {
+        if self.0 > LAST_SLOT { None } else { Some(PORT_BASE + self.0 * PORTS_PER_SLOT + offset) }
     }
 
     /// Group shared by an environment's roles.
@@ -102,5 +107,16 @@ mod tests {
                 assert!(uids.insert(slot.user(role).uid), "{slot:?} {role}");
             }
         }
+    }
+
+    #[test]
+    fn ports_end_at_the_last_slot_and_ids_do_not() {
+        for role in Role::ENVIRONMENT {
+            assert_eq!(Slot(LAST_SLOT).port(role).is_some(), role != Role::Cron, "{role}");
+            for beyond in [LAST_SLOT + 1, u16::MAX] {
+                assert_eq!((Slot(beyond).port(role), Slot(beyond).spare_port(role)), (None, None), "{role}");
+            }
+        }
+        assert!(Slot(u16::MAX).installer().uid > Slot(LAST_SLOT).installer().uid);
     }
 }

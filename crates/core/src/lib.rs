@@ -4,6 +4,8 @@
 //! [`observe::Observation`] and a `now`) → `lint` (a grade of the plan by another hand).
 //! Execution lives elsewhere and has no choice left.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod check;
 pub mod digest;
 pub mod layout;

@@ -1,7 +1,8 @@
 //! Lint: a grade of a plan by another hand than the planner's. Every plan must be clean before it
 //! is applied; a note here is a bug of the planner, never of the estate file.
 
-use crate::plan::{Action, Plan};
+use crate::plan::destroy::Proof;
+use crate::plan::{Action, EnvironmentPlan, Plan};
 use crate::role::Role;
 
 /// Checks the order and completeness of `plan`; empty means clean.
@@ -30,10 +31,48 @@ pub fn lint(plan: &Plan) -> Vec<String> {
         {
             notes.push(format!("{name}: postgres does not start after its data is copied"));
         }
+        notes.extend(destroys(planned, &name));
+        if position(&|action| matches!(action, Action::Forget { .. })).is_some() {
+            continue;
+        }
         let verified = matches!(planned.steps.last().map(|step| &step.action), Some(Action::Verify { .. }));
         if planned.environment.is_some() && !planned.steps.is_empty() && !verified {
             notes.push(format!("{name}: the plan does not end with a look through the entrance"));
         }
+    }
+    notes
+}
+
+/// Nothing is removed before the proof, and the record of the environment goes last.
+fn destroys(planned: &EnvironmentPlan, name: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    let actions = || planned.steps.iter().map(|step| &step.action);
+    let removes = |action: &Action| {
+        matches!(
+            action,
+            Action::RemoveWorkload { .. }
+                | Action::RemoveVolumes { .. }
+                | Action::RemoveSecrets { .. }
+                | Action::Forget { .. }
+        )
+    };
+    if !actions().any(removes) {
+        return notes;
+    }
+    let recorded = actions().position(|action| matches!(action, Action::RecordDestruction { .. }));
+    let backup = actions().position(|action| matches!(action, Action::FinalBackup { .. }));
+    if let Some(recorded) = recorded {
+        if actions().take(recorded).any(removes) {
+            notes.push(format!("{name}: something is removed before the destruction is recorded"));
+        }
+        let asked = actions()
+            .any(|action| matches!(action, Action::RecordDestruction { proof: Proof::FinalBackup { .. }, .. }));
+        if asked && backup.is_none_or(|backup| backup > recorded) {
+            notes.push(format!("{name}: the destruction is recorded before the last backup"));
+        }
+    }
+    if !matches!(actions().next_back(), Some(Action::Forget { .. })) {
+        notes.push(format!("{name}: the record does not go last"));
     }
     notes
 }

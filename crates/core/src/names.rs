@@ -127,6 +127,21 @@ impl EnvironmentName {
     pub fn database(&self) -> String {
         self.sql_stem()
     }
+
+    /// What the name already means to a part of the data path, if it means anything: a well-formed
+    /// name that no environment can have.
+    pub fn taken(&self) -> Option<&'static str> {
+        match self.as_str() {
+            "postgres" | "template0" | "template1" => Some("a database that every PostgreSQL has"),
+            "pgbouncer" => Some("the console of PgBouncer"),
+            "all" | "sameuser" | "samerole" | "samegroup" | "replication" => {
+                Some("a word of PostgreSQL's access rules, not a database")
+            }
+            "true" | "false" | "none" => Some("a value, not a name, in Odoo's configuration"),
+            "proxy" | "notice" | "estate" => Some("a part of the estate itself"),
+            _ => None,
+        }
+    }
 }
 
 /// Technical name of an Odoo module, such as `sale_management`.

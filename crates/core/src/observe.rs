@@ -109,6 +109,9 @@ pub struct EnvironmentObservation {
     pub data: bool,
     /// Host name its certificate is for, and when it ends (seconds since 1970).
     pub certificate: Option<(String, i64)>,
+    /// Why its data may be removed, once a destroy has passed the point of no return.
+    #[serde(default)]
+    pub destroying: Option<String>,
     /// Its database.
     pub database: Observed<DatabaseObservation>,
     /// Its workloads.

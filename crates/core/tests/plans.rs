@@ -2,7 +2,8 @@
 //! command; what follows is what it must print. `UPDATE=1 cargo test -p springtide-core` rewrites them.
 //!
 //! Commands: `host CPUS MEMORY SERIES...`, `estate` (indented YAML follows), `at UNIX_SECONDS`, `plan`,
-//! `apply` (plays the plan's effect on the observation), `fail ENV/ROLE` (its supervisor gave up).
+//! `apply` (plays the plan's effect on the observation), `destroy ENV [backup FOLDER | reason TEXT |
+//! cut-off-after STEPS]` (plans it and plays it), `fail ENV/ROLE` (its supervisor gave up).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -14,6 +15,7 @@ use springtide_core::names::EnvironmentName;
 use springtide_core::observe::{
     DatabaseObservation, EnvironmentObservation, Observation, Observed, WorkloadObservation, WorkloadState,
 };
+use springtide_core::plan::destroy::{Proof, destroy};
 use springtide_core::plan::{Action, Plan, Risk, plan};
 use springtide_core::units::ByteSize;
 use springtide_core::workload::{SecretName, SecretRef, WorkloadId};
@@ -47,6 +49,19 @@ impl World {
         self.seen.environments.get_mut(name).expect("its slot is reserved before anything else")
     }
 
+    fn workload(&mut self, id: &WorkloadId) -> &mut WorkloadObservation {
+        let environment = id.environment.as_ref().expect("an environment");
+        self.environment(environment).workloads.get_mut(&id.role).expect("it exists")
+    }
+
+    fn destroy(&self, name: &str, proof: Option<Proof>) -> Plan {
+        let name = name.parse().expect("a name");
+        let stage = self.estate().environments.iter().find(|it| it.name == name).map(|it| it.stage);
+        let planned = destroy(&self.seen, &name, stage, proof);
+        assert_eq!(lint(&planned), Vec::<String>::new(), "every plan is clean");
+        planned
+    }
+
     fn effect(&mut self, action: &Action) {
         match action.clone() {
             Action::EnsureAuthority => {
@@ -58,6 +73,7 @@ impl World {
                     series: Some(series),
                     data: false,
                     certificate: None,
+                    destroying: None,
                     database: Observed::Unknown("postgres does not run".into()),
                     workloads: Default::default(),
                     route: Observed::Known(None),
@@ -107,7 +123,23 @@ impl World {
             Action::EnsureRoute { environment, digest } => {
                 self.environment(&environment).route = Observed::Known(Some(digest))
             }
-            Action::Verify { .. } => {}
+            Action::Verify { .. } | Action::FinalBackup { .. } => {}
+            Action::RemoveRoute { environment } => self.environment(&environment).route = Observed::Known(None),
+            Action::StopWorkload { id } => self.workload(&id).state = WorkloadState::Stopped,
+            Action::RecordDestruction { environment, proof } => {
+                self.environment(&environment).destroying = Some(proof.to_string());
+            }
+            Action::RemoveWorkload { id } => {
+                let environment = id.environment.as_ref().expect("an environment");
+                self.environment(environment).workloads.remove(&id.role);
+            }
+            Action::RemoveVolumes { environment } => self.environment(&environment).data = false,
+            Action::RemoveSecrets { environment } => {
+                self.seen.secrets.retain(|secret| secret.environment.as_ref() != Some(&environment));
+            }
+            Action::Forget { environment, .. } => {
+                self.seen.environments.remove(&environment);
+            }
         }
     }
 }
@@ -120,7 +152,9 @@ fn show(planned: &Plan) -> String {
     for part in &planned.environments {
         let _ = writeln!(text, "{}", part.environment.as_ref().map_or("estate", EnvironmentName::as_str));
         for step in &part.steps {
-            let risk = if step.risk >= Risk::Restart {
+            let risk = if step.risk == Risk::Destructive {
+                " [destroys]".to_owned()
+            } else if step.risk >= Risk::Restart {
                 format!(" [restart ~{} s]", step.interruption_s)
             } else {
                 String::new()
@@ -180,10 +214,22 @@ fn play(script: &str) -> String {
             ["at", second] => world.now = second.parse().expect("seconds"),
             ["plan"] => out.push_str(&show(&world.plan())),
             ["apply"] => world.apply(),
+            ["destroy", name, rest @ ..] => {
+                let (proof, cut) = match rest {
+                    [] => (None, None),
+                    ["backup", folder] => (Some(Proof::FinalBackup { folder: (*folder).into() }), None),
+                    ["reason", words @ ..] => (Some(Proof::Reason { text: words.join(" ") }), None),
+                    ["cut-off-after", steps] => (None, Some(steps.parse().expect("a number"))),
+                    other => panic!("destroy {other:?}"),
+                };
+                let planned = world.destroy(name, proof);
+                out.push_str(&show(&planned));
+                for step in planned.steps().take(cut.unwrap_or(usize::MAX)) {
+                    world.effect(&step.action);
+                }
+            }
             ["fail", workload] => {
-                let id: WorkloadId = workload.parse().expect("environment/role");
-                let workloads = &mut world.environment(&id.environment.expect("an environment")).workloads;
-                let it = workloads.get_mut(&id.role).expect("it runs");
+                let it = world.workload(&workload.parse().expect("environment/role"));
                 it.state = WorkloadState::GaveUp;
                 it.why = "8 starts in 10 min, exit code 1".into();
             }
@@ -209,4 +255,25 @@ fn every_script_prints_what_it_says() {
         played += 1;
     }
     assert!(played >= 3, "only {played} scripts found in {}", folder.display());
+}
+
+#[test]
+fn more_environments_than_slots_are_refused() {
+    use springtide_core::layout::LAST_SLOT;
+
+    let mut world = World::default();
+    world.seen.host.postgres_major = Some(15);
+    world.seen.host.odoo_roots.insert("19.0".parse().expect("series"), "x".into());
+    let mut yaml = "estate: acme\nenvironments:\n".to_owned();
+    (0..=LAST_SLOT).for_each(|number| writeln!(yaml, "  - {{ name: e{number} }}").expect("a string can be written"));
+    let mut estate = parse_and_check("estate.yaml", &yaml).unwrap_or_else(|report| panic!("{report}"));
+    let codes = |planned: &Plan| planned.refusals.iter().map(|it| it.code.clone()).collect::<Vec<_>>();
+
+    let refused = plan(&estate, &world.seen, 0);
+    assert_eq!(codes(&refused), ["E0708"]);
+    assert_eq!(refused.refusals[0].environment.as_str(), format!("e{LAST_SLOT}"), "the first that has no slot");
+    assert_eq!(refused.steps().count(), 0);
+
+    estate.environments.pop();
+    assert_eq!(codes(&plan(&estate, &world.seen, 0)), [""; 0], "the last slot still has its ports");
 }

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use springtide_core::check::CheckedEstate;
+use springtide_core::layout::Slot;
 use springtide_core::names::EnvironmentName;
 use springtide_core::observe::Observation;
 use springtide_core::plan::environment::base_url;
@@ -17,6 +19,7 @@ use springtide_core::role::Role;
 use springtide_core::roles::{self, odoo, proxy, route};
 use springtide_core::sizing::{SizedEnvironment, size};
 use springtide_core::workload::{SecretName, SecretRef, Volume, WorkloadId, WorkloadSpec};
+use springtide_data::destroy::final_backup;
 use springtide_data::install::{InstallRequest, ModuleAction, install_modules};
 use springtide_data::postgres::{Admin, Configure, DbRole, configure, observe as observe_database};
 use springtide_data::template::{self, CopyMethod, TemplateSpec};
@@ -132,7 +135,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl Execution<'_> {
-    fn sized(&self, name: &EnvironmentName, slot: springtide_core::layout::Slot) -> Option<SizedEnvironment<'_>> {
+    fn sized(&self, name: &EnvironmentName, slot: Slot) -> Option<SizedEnvironment<'_>> {
         let environment = self.checked.environments.iter().find(|it| &it.name == name)?;
         let sharing = self.checked.environments.len();
         Some(size(environment, &self.checked.peaks, slot, &self.seen.host, sharing, self.now))
@@ -260,8 +263,45 @@ impl Execution<'_> {
                 routes::ensure(&folder, &route, &marker, &certificate, &key).await?;
             }
             Action::Verify { .. } => self.verify(sized_of()?).await?,
+            Action::RemoveRoute { environment } => {
+                routes::remove(&driver.volume(None, Volume::Routes), environment).await?;
+            }
+            Action::StopWorkload { id } => driver.stop_workload(id, generation).await?,
+            Action::FinalBackup { environment, folder } => {
+                let slot = self.slot(environment)?;
+                self.remove_unfinished_backups(environment)?;
+                let made = final_backup(driver, environment, slot, Path::new(folder), generation).await?;
+                let bytes: u64 = made.files.values().map(|file| file.bytes).sum();
+                progress.note(&format!("{} MiB, {} tables", bytes >> 20, made.tables));
+            }
+            Action::RecordDestruction { environment, proof } => {
+                self.estate.store.record_destruction(environment, &proof.to_string())?;
+            }
+            Action::RemoveWorkload { id } => driver.remove_workload(id, generation).await?,
+            Action::RemoveVolumes { environment } => driver.remove_volumes(environment, generation).await?,
+            Action::RemoveSecrets { environment } => secrets.remove_environment(environment)?,
+            Action::Forget { environment, .. } => self.estate.store.forget(environment)?,
         }
         Ok(())
+    }
+
+    /// What a last backup that was cut off left in the state folder. Nobody else writes there: this
+    /// operation holds the lock.
+    fn remove_unfinished_backups(&self, environment: &EnvironmentName) -> Result<(), Failure> {
+        let Ok(entries) = std::fs::read_dir(self.estate.state.join("final-backups")) else { return Ok(()) };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&format!("{environment}-")) && name.ends_with(".writing") {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The slot of an environment that exists here, declared or not.
+    fn slot(&self, environment: &EnvironmentName) -> Result<Slot, Failure> {
+        let seen = self.seen.environments.get(environment);
+        Ok(seen.ok_or_else(|| format!("{environment} does not exist here"))?.slot)
     }
 
     fn spec(&self, id: &WorkloadId, sized: Option<&SizedEnvironment<'_>>) -> Result<WorkloadSpec, Failure> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use springtide_core::digest::Digest;
 use springtide_core::observe::{EnvironmentObservation, Observation, Observed, WorkloadState};
 use springtide_core::role::Role;
 use springtide_core::workload::{Volume, WorkloadId};
@@ -45,11 +44,7 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveEr
             None => Observed::Unknown("postgres does not run".into()),
         };
         let route = match &markers {
-            Ok(markers) => {
-                let prefix = format!("{}-rev-", record.name);
-                let digest = markers.iter().find_map(|name| name.strip_prefix(&prefix)?.parse::<Digest>().ok());
-                Observed::Known(digest)
-            }
+            Ok(markers) => Observed::Known(routes::of(markers, &record.name)),
             Err(error) => Observed::Unknown(error.to_string()),
         };
         let observed = EnvironmentObservation {
@@ -57,6 +52,7 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveEr
             series: data.then_some(record.series),
             data,
             certificate: record.certificate.clone(),
+            destroying: record.destroying.clone(),
             database,
             workloads,
             route,

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use springtide_core::digest::Digest;
 use springtide_core::layout::Slot;
+use springtide_core::names::EnvironmentName;
 use springtide_core::role::Role;
 use springtide_core::roles::route::Route;
 
@@ -29,6 +31,9 @@ pub enum RouteError {
     /// The proxy did not take it.
     #[error("the proxy did not take the new route within {0} s; the previous one is live again")]
     Rejected(u64),
+    /// The proxy goes on showing a route that was taken away.
+    #[error("the proxy still has the route {0} s after its file was removed")]
+    Lingers(u64),
     /// The proxy's API does not answer.
     #[error("the proxy's administration API does not answer")]
     Proxy(#[source] reqwest::Error),
@@ -85,8 +90,16 @@ pub async fn ensure(
     Err(RouteError::Rejected(CONFIRM_S))
 }
 
-/// Withdraws a route; absent is success.
-pub fn remove(folder: &Path, environment: &str) -> Result<(), RouteError> {
+/// The digest of the route of `environment` among the markers of [`live`].
+pub fn of(markers: &BTreeSet<String>, environment: &EnvironmentName) -> Option<Digest> {
+    let prefix = format!("{environment}-rev-");
+    markers.iter().find_map(|name| name.strip_prefix(&prefix)?.parse().ok())
+}
+
+/// Takes a route away and waits until the proxy shows it no more; absent is success. A proxy that
+/// does not run has no routes, and finds none when it starts.
+pub async fn remove(folder: &Path, environment: &EnvironmentName) -> Result<(), RouteError> {
+    // The key goes last: a route without its certificate would show the wrong one.
     for ending in ["yml", "crt", "key"] {
         let path: PathBuf = folder.join(format!("{environment}.{ending}"));
         match std::fs::remove_file(&path) {
@@ -96,7 +109,14 @@ pub fn remove(folder: &Path, environment: &str) -> Result<(), RouteError> {
             _ => {}
         }
     }
-    Ok(())
+    for _ in 0..CONFIRM_S * 5 {
+        match live().await {
+            Ok(markers) if of(&markers, environment).is_none() => return Ok(()),
+            Err(RouteError::Proxy(error)) if error.is_connect() => return Ok(()),
+            _ => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+    Err(RouteError::Lingers(CONFIRM_S))
 }
 
 /// Writes a file that only root and the proxy can read, whole or not at all.

@@ -79,6 +79,8 @@ pub struct EnvironmentRecord {
     pub series: Series,
     /// Host and end (seconds since 1970) of its certificate.
     pub certificate: Option<(String, i64)>,
+    /// Why its data may be removed, once that was decided for good.
+    pub destroying: Option<String>,
 }
 
 /// A recorded operation.
@@ -118,8 +120,9 @@ pub struct StepRecord {
 /// The store.
 pub struct Store(Mutex<Connection>);
 
-const VERSION: i64 = 1;
-const SCHEMA: &str = "
+/// What each version added, oldest first; a store is brought up to date one by one.
+const VERSIONS: [&str; 2] = [
+    "
     CREATE TABLE environments (
         name TEXT PRIMARY KEY, slot INTEGER NOT NULL UNIQUE, series TEXT NOT NULL,
         certificate_host TEXT, certificate_until INTEGER) STRICT;
@@ -130,7 +133,9 @@ const SCHEMA: &str = "
         operation INTEGER NOT NULL REFERENCES operations(id), number INTEGER NOT NULL,
         environment TEXT, title TEXT NOT NULL, action TEXT NOT NULL, began INTEGER NOT NULL,
         ended INTEGER, error TEXT, PRIMARY KEY (operation, number)) STRICT;
-";
+",
+    "ALTER TABLE environments ADD COLUMN destroying TEXT;",
+];
 
 impl Store {
     /// Opens or creates the store.
@@ -139,13 +144,13 @@ impl Store {
         let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;";
         connection.execute_batch(pragmas).map_err(sqlite("open"))?;
         let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite("read"))?;
-        match found {
-            0 => {
-                let create = format!("BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;");
-                connection.execute_batch(&create).map_err(sqlite("create"))?;
-            }
-            VERSION => {}
-            found => return Err(StoreError::Newer { found, ours: VERSION }),
+        let ours = VERSIONS.len() as i64;
+        if found > ours {
+            return Err(StoreError::Newer { found, ours });
+        }
+        for (number, change) in (1..).zip(VERSIONS).skip(usize::try_from(found).unwrap_or_default()) {
+            let step = format!("BEGIN IMMEDIATE; {change} PRAGMA user_version = {number}; COMMIT;");
+            connection.execute_batch(&step).map_err(sqlite("bring up to date"))?;
         }
         Ok(Self(Mutex::new(connection)))
     }
@@ -158,7 +163,7 @@ impl Store {
     pub fn environments(&self) -> Result<Vec<EnvironmentRecord>, StoreError> {
         let connection = self.connection();
         let mut select = connection
-            .prepare("SELECT name, slot, series, certificate_host, certificate_until FROM environments ORDER BY name")
+            .prepare("SELECT name, slot, series, certificate_host, certificate_until, destroying FROM environments ORDER BY name")
             .map_err(sqlite("read"))?;
         let parse = |column: usize, text: String, error: String| {
             let kind = rusqlite::types::Type::Text;
@@ -175,6 +180,7 @@ impl Store {
                     slot: Slot(row.get(1)?),
                     series: series.parse().map_err(|e| parse(2, series, format!("{e}")))?,
                     certificate: host.zip(until),
+                    destroying: row.get(5)?,
                 })
             })
             .map_err(sqlite("read"))?;
@@ -194,6 +200,13 @@ impl Store {
     pub fn certified(&self, name: &EnvironmentName, host: &str, until: i64) -> Result<(), StoreError> {
         let update = "UPDATE environments SET certificate_host = ?2, certificate_until = ?3 WHERE name = ?1";
         self.connection().execute(update, params![name.as_str(), host, until]).map_err(sqlite("write"))?;
+        Ok(())
+    }
+
+    /// Records that an environment is being destroyed, and why its data may go.
+    pub fn record_destruction(&self, name: &EnvironmentName, why: &str) -> Result<(), StoreError> {
+        let update = "UPDATE environments SET destroying = ?2 WHERE name = ?1";
+        self.connection().execute(update, params![name.as_str(), why]).map_err(sqlite("write"))?;
         Ok(())
     }
 
@@ -274,7 +287,8 @@ impl Store {
     /// The steps of an operation, in order.
     pub fn steps(&self, operation: u64) -> Result<Vec<StepRecord>, StoreError> {
         let connection = self.connection();
-        let select = "SELECT number, environment, title, began, ended, error FROM steps WHERE operation = ?1 ORDER BY number";
+        let select =
+            "SELECT number, environment, title, began, ended, error FROM steps WHERE operation = ?1 ORDER BY number";
         let mut select = connection.prepare(select).map_err(sqlite("read"))?;
         let rows = select
             .query_map([operation as i64], |row| {
@@ -305,6 +319,28 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_of_the_first_version_is_brought_up_to_date() {
+        let folder = std::env::temp_dir().join(format!("springtide-store-old-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("springtide.db");
+        let _ = std::fs::remove_file(&path);
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(VERSIONS[0]).unwrap();
+        old.execute_batch("PRAGMA user_version = 1; INSERT INTO environments VALUES ('prod', 1, '19.0', NULL, NULL)")
+            .unwrap();
+        drop(old);
+        let store = Store::open(&path).unwrap();
+        let name = "prod".parse().unwrap();
+        assert_eq!(store.environments().unwrap()[0].destroying, None);
+        store.record_destruction(&name, "moved away").unwrap();
+        drop(store);
+        assert_eq!(Store::open(&path).unwrap().environments().unwrap()[0].destroying.as_deref(), Some("moved away"));
+        Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+        assert!(matches!(Store::open(&path), Err(StoreError::Newer { found: 99, .. })));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn an_operation_that_was_cut_off_is_named() {

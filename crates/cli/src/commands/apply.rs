@@ -71,10 +71,8 @@ pub async fn apply(cli: &Cli, reviewed: Option<&Path>, yes: bool, dry_run: bool)
     if !yes && reviewed.is_none() && !approved(cli)? {
         return Err(Failure::new(code::CANCELLED, "E0804", "not approved", NOTHING, "springtide apply"));
     }
-    let progress = Terminal::new(&planned, watch_for_stop()?);
     let execution = Execution { estate: &estate, checked: &checked, seen: &seen, now: at, clock: now };
-    let operation = execute(&execution, &planned, &progress).await.map_err(|error| failed(&error))?;
-    drop(progress);
+    let operation = carry_out(&execution, &planned, "apply").await?;
     if cli.json {
         answer(Some(operation), &planned);
         return Ok(0);
@@ -90,13 +88,23 @@ fn answer(operation: Option<u64>, planned: &Plan) {
     printer::json(&json!({ "version": 1, "operation": operation, "plan": planned.id, "outcome": outcome }));
 }
 
-fn failed(error: &ExecuteError) -> Failure {
+/// Executes a plan with its progress on the terminal; `verb` is what goes on after a failure.
+pub(super) async fn carry_out(execution: &Execution<'_>, planned: &Plan, verb: &str) -> Result<u64, Failure> {
+    let progress = Terminal::new(planned, watch_for_stop(verb)?);
+    let done = execute(execution, planned, &progress).await;
+    // The bar goes before the failure is told.
+    drop(progress);
+    done.map_err(|error| failed(&error, verb))
+}
+
+fn failed(error: &ExecuteError, verb: &str) -> Failure {
     if let ExecuteError::Cancelled(_) = error {
         let done = "What was done stays done and is safe.";
-        return Failure::new(code::CANCELLED, "E0805", error.to_string(), done, "springtide apply goes on");
+        let next = format!("springtide {verb} goes on");
+        return Failure::new(code::CANCELLED, "E0805", error.to_string(), done, next);
     }
     let (exit, id, next) =
-        trouble(error).unwrap_or((code::FAILED, "E0806", "mend the cause, then springtide apply goes on".into()));
+        trouble(error).unwrap_or((code::FAILED, "E0806", format!("mend the cause, then springtide {verb} goes on")));
     Failure::new(exit, id, chain(error), "Steps before it stay done; nothing after it was begun.", next)
 }
 

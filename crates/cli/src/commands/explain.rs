@@ -3,7 +3,7 @@
 use serde_json::json;
 use springtide_core::check::{CheckedEstate, EXPLANATIONS as OF_CHECK, Explanation};
 use springtide_core::names::EnvironmentName;
-use springtide_core::plan::EXPLANATIONS as OF_PLAN;
+use springtide_core::plan::{COMMANDS, EXPLANATIONS as OF_PLAN};
 use springtide_core::role::Role;
 use springtide_core::sizing::{SizedEnvironment, size};
 use springtide_core::spec::suggest::nearest;
@@ -16,7 +16,7 @@ use crate::failure::{Failure, NOTHING, code};
 use crate::printer::{self, wrap};
 
 /// Steps by the word that plans have for them, and what they do.
-const STEPS: [(&str, &str); 11] = [
+const STEPS: [(&str, &str); 19] = [
     (
         "ensure-authority",
         "Makes the estate's certificate authority: a key and a certificate of ten years. Browsers ask about it until it is imported.",
@@ -55,6 +55,23 @@ const STEPS: [(&str, &str); 11] = [
         "Writes the route for the proxy and waits until the proxy's API shows it. A route that the proxy does not take is withdrawn.",
     ),
     ("verify", "Asks for the login page through the entrance over HTTPS, as a user would."),
+    (
+        "remove-route",
+        "Takes the environment's route away and waits until the proxy's API shows it no more. The first step of destroying: from here on nobody works in it.",
+    ),
+    ("stop-workload", "Stops a role by its own rule and keeps it, so that it can run again."),
+    (
+        "final-backup",
+        "Dumps database and files into a new folder and reads both back. If that fails, nothing is destroyed.",
+    ),
+    (
+        "record-destruction",
+        "Writes down that the environment is being destroyed and why. From here on it can only be finished.",
+    ),
+    ("remove-workload", "Stops a role and removes its configuration and logs."),
+    ("remove-volumes", "Removes the environment's database and files for good."),
+    ("remove-secrets", "Removes the environment's passwords and keys."),
+    ("forget", "Removes the environment's record, so that its slot is free for another."),
 ];
 
 fn of_role(role: Role) -> &'static str {
@@ -84,7 +101,7 @@ fn of_role(role: Role) -> &'static str {
 
 /// `springtide explain`
 pub async fn explain(cli: &Cli, thing: &str) -> Result<u8, Failure> {
-    if let Some(one) = OF_CHECK.iter().chain(OF_PLAN).find(|one| one.code.eq_ignore_ascii_case(thing)) {
+    if let Some(one) = codes().find(|one| one.code.eq_ignore_ascii_case(thing)) {
         return Ok(code_words(cli, one));
     }
     let checked = load_quietly(cli);
@@ -105,6 +122,20 @@ pub async fn explain(cli: &Cli, thing: &str) -> Result<u8, Failure> {
         (None, _) if cli.file.exists() => Err(load(cli).err().unwrap_or_else(|| unknown(cli, thing, None))),
         _ => Err(unknown(cli, thing, checked.as_ref())),
     }
+}
+
+fn codes() -> impl Iterator<Item = &'static Explanation> {
+    OF_CHECK.iter().chain(OF_PLAN).chain(COMMANDS)
+}
+
+/// Of codes the number says what is near, not the spelling.
+fn near_code(thing: &str) -> Option<&'static str> {
+    let number = |code: &str| code.get(1..).filter(|it| it.len() == 4)?.parse::<i32>().ok();
+    let (family, wanted) = (thing.get(..1)?.to_ascii_uppercase(), number(thing)?);
+    codes()
+        .filter(|one| one.code.starts_with(&family))
+        .min_by_key(|one| number(one.code).unwrap_or_default().abs_diff(wanted))
+        .map(|one| one.code)
 }
 
 fn code_words(cli: &Cli, known: &Explanation) -> u8 {
@@ -129,9 +160,9 @@ fn words(cli: &Cli, kind: &str, name: &str, text: &str) -> u8 {
 fn unknown(cli: &Cli, thing: &str, checked: Option<&CheckedEstate>) -> Failure {
     let mut known: Vec<String> = STEPS.iter().map(|(word, _)| (*word).to_owned()).collect();
     known.extend(Role::ENVIRONMENT.into_iter().chain(Role::ESTATE).map(|role| role.to_string()));
-    known.extend(OF_CHECK.iter().chain(OF_PLAN).map(|one| one.code.to_owned()));
+    known.extend(codes().map(|one| one.code.to_owned()));
     known.extend(checked.into_iter().flat_map(|it| &it.environments).map(|it| it.name.to_string()));
-    let near = nearest(thing, known.iter().map(String::as_str));
+    let near = near_code(thing).or_else(|| nearest(thing, known.iter().map(String::as_str)));
     let mut message = format!("{thing:?} is no code, step or role, and no environment of {}", cli.file.display());
     if checked.is_none() {
         message.push_str(" (which does not exist)");

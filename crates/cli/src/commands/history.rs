@@ -59,7 +59,7 @@ pub fn history(cli: &Cli, environment: Option<&EnvironmentName>, operation: Opti
 
 fn unknown(number: u64) -> Failure {
     let message = format!("there is no operation {number}");
-    Failure::new(code::INVALID, "E0903", message, NOTHING, "springtide history")
+    Failure::new(code::INVALID, "E0908", message, NOTHING, "springtide history")
 }
 
 fn record(one: &OperationRecord) -> Value {

@@ -32,7 +32,7 @@ pub struct LogWishes<'a> {
 /// `springtide logs`
 pub async fn logs(cli: &Cli, workload: &WorkloadId, wishes: &LogWishes<'_>) -> Result<u8, Failure> {
     let since = wishes.since.map(|text| times::since(text, now())).transpose().map_err(|why| {
-        Failure::new(code::INVALID, "E0910", format!("--since: {why}"), NOTHING, "springtide logs --help")
+        Failure::new(code::INVALID, "E0911", format!("--since: {why}"), NOTHING, "springtide logs --help")
     })?;
     let Some(estate) = open_there(cli)? else { return Err(no_log(workload)) };
     let driver = driver(cli)?;

@@ -1,6 +1,7 @@
 //! One function per verb: it parses nothing, decides nothing, and prints.
 
 mod apply;
+mod destroy;
 mod doctor;
 mod explain;
 mod file;
@@ -11,6 +12,7 @@ mod show;
 mod status;
 
 pub use apply::{apply, plan, stop};
+pub use destroy::destroy;
 pub use doctor::doctor;
 pub use explain::explain;
 pub use file::{check, completion, init, schema, version};

@@ -83,12 +83,13 @@ fn row(part: Option<&EnvironmentPlan>, step: &Step) -> Vec<Field> {
     }
     let kind = match step.risk {
         Risk::Destructive => (Tone::Bad, "DESTROY".to_owned()),
+        Risk::Restart if step.interruption_s == 0 => (Tone::Warn, "STOP".to_owned()),
         Risk::Restart => (Tone::Warn, format!("RESTART ~{} s", step.interruption_s)),
         Risk::Rolling => (Tone::Plain, "replace".to_owned()),
         Risk::Reload => (Tone::Plain, "reload".to_owned()),
         Risk::None => (Tone::Good, "change".to_owned()),
     };
-    let mut reason = step.reason.clone();
+    let mut reason = step.reason.clone().into_owned();
     if printer::verbose() {
         // The reason is the first of the details and stands here already.
         for line in details(step).iter().skip(1) {

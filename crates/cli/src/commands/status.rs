@@ -38,6 +38,8 @@ enum Word {
     Stopped,
     /// The supervisor is away.
     Unwatched,
+    /// Its destruction was begun and is not finished.
+    Destroying,
     /// Declared; apply makes it.
     Planned,
 }
@@ -52,6 +54,7 @@ impl Word {
             Word::Broken => "broken",
             Word::Stopped => "stopped",
             Word::Unwatched => "unwatched",
+            Word::Destroying => "destroying",
             Word::Planned => "planned",
         }
     }
@@ -59,7 +62,7 @@ impl Word {
         match self {
             Word::Up => Tone::Good,
             Word::Starting | Word::Degraded | Word::Unwatched => Tone::Warn,
-            Word::Down | Word::Broken => Tone::Bad,
+            Word::Down | Word::Broken | Word::Destroying => Tone::Bad,
             Word::Stopped | Word::Planned => Tone::Dim,
         }
     }
@@ -72,7 +75,9 @@ fn word(seen: Option<&EnvironmentObservation>) -> Word {
     let any = |state| states.contains(&Some(state));
     let ready = |role| seen.workloads.get(&role).is_some_and(|it| it.state == S::Ready);
     let routed = matches!(seen.route, Observed::Known(Some(_)));
-    if any(S::GaveUp) {
+    if seen.destroying.is_some() {
+        Word::Destroying
+    } else if any(S::GaveUp) {
         Word::Broken
     } else if states.iter().all(|state| *state == Some(S::Ready)) {
         // Ready and not routed: the last steps of an apply are left, or the proxy is away.
@@ -103,7 +108,7 @@ pub async fn status(cli: &Cli, only: Option<&EnvironmentName>) -> Result<u8, Fai
     // A file that is not there or not valid hides nothing of what runs.
     let declared = load_quietly(cli);
     let names = names(&seen, declared.as_ref(), only)?;
-    let under_way = estate.as_ref().map(|estate| under_way(estate)).transpose()?.flatten();
+    let under_way = estate.as_ref().map(under_way).transpose()?.flatten();
     let words: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), word(seen.environments.get(name)))).collect();
     let parts = only.is_some()
         || Role::ESTATE.iter().all(|role| seen.estate.get(role).is_some_and(|it| it.state == WorkloadState::Ready));
@@ -239,6 +244,9 @@ fn head(name: &EnvironmentName, word: Word, seen: &Observation, declared: Option
     if it["declared"] == false && declared.is_some() {
         line.push_str(&format!("  {}\n", paint_data(Tone::Warn, "not declared in the estate file, left alone")));
     }
+    if word == Word::Destroying {
+        line.push_str(&format!("  springtide destroy {name} finishes it\n"));
+    }
     if word == Word::Planned {
         line.push_str("  springtide apply makes it\n");
     }
@@ -311,6 +319,7 @@ mod tests {
             slot: Slot(1),
             series: None,
             data: true,
+            destroying: None,
             certificate: None,
             database: Observed::Unknown(String::new()),
             workloads: states.iter().map(|(role, state)| (*role, one(*state))).collect(),
@@ -333,5 +342,7 @@ mod tests {
         assert_eq!(word(Some(&seen(&but(Role::Jobs, S::Backoff), true))), Word::Degraded);
         assert_eq!(word(Some(&seen(&but(Role::Postgres, S::Unready), true))), Word::Down);
         assert_eq!(word(Some(&seen(&but(Role::Jobs, S::GaveUp), true))), Word::Broken);
+        let going = EnvironmentObservation { destroying: Some("moved".into()), ..seen(&all(S::Ready), true) };
+        assert_eq!(word(Some(&going)), Word::Destroying);
     }
 }

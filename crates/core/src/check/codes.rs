@@ -26,8 +26,8 @@ const fn row(code: &'static str, title: &'static str, text: &'static str) -> Exp
 pub const EXPLANATIONS: &[Explanation] = &[
     row(
         "E0001",
-        "The file is too large",
-        "An estate file may have 4 MiB. It is written by people; data belongs into Odoo.",
+        "The file cannot be read",
+        "Either it is not where it was looked for or may not be read: `springtide init` writes a first one, and `--file` names another. Or it has more than 4 MiB: an estate file is written by people, and data belongs into Odoo.",
     ),
     row(
         "E0002",
@@ -50,7 +50,6 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "The estate file cannot be read",
         "It is not there, is a folder, may not be read, or is not text in UTF-8. `springtide init` writes one; --file names another.",
     ),
-    row("E0100", "The estate file has errors", "The report lists all of them, each with its place and a code of its own."),
     row(
         "E0101",
         "Unknown key",
@@ -116,6 +115,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "E0209",
         "Not an IP address",
         "`bind` is the address of this machine that the ingress listens on: 127.0.0.1 for this machine only, 0.0.0.0 or \"::\" for every network.",
+    ),
+    row(
+        "E0210",
+        "A name that is taken",
+        "The name of an environment becomes the name of its database, and some names already mean something there: postgres, template0 and template1 are databases of every PostgreSQL, pgbouncer is the pooler's console, all, replication, sameuser, samerole and samegroup are words of access rules, true, false and none are values to Odoo, and proxy, notice and estate are parts of the estate itself.",
     ),
     row(
         "E0301",

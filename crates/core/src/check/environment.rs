@@ -27,6 +27,14 @@ pub(super) fn checked(
 ) -> Option<CheckedEnvironment> {
     let layers = Layers::of(raw, path.clone(), baseline);
     let name = found.name::<EnvironmentName>("E0201", &raw.name, &format!("{path}.name"));
+    if let Some(taken) = name.as_ref().and_then(EnvironmentName::taken) {
+        found.error(
+            "E0210",
+            format!("an environment cannot be called {:?}", raw.name),
+            format!("that name is {taken}; choose another, such as {}-erp", raw.name),
+            &format!("{path}.name"),
+        );
+    }
     if let Some(RawPlacement::Pool(pool)) = &raw.placement {
         found.error(
             "E0302",

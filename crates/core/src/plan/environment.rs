@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, EnvironmentPlan, Refusal, Risk, Step, workload_step};
-use crate::check::CheckedEstate;
+use super::peaks::Moments;
+use super::{Action, DIFFERS, EnvironmentPlan, Refusal, Risk, Step, workload_step};
+use crate::check::{CheckedEnvironment, CheckedEstate, CheckedPeak};
 use crate::digest::Digest;
 use crate::layout::Slot;
 use crate::names::{EnvironmentName, HostName, ModuleName};
-use crate::observe::{EnvironmentObservation, Observation, Observed};
+use crate::observe::{EnvironmentObservation, Observation};
 use crate::role::Role;
 use crate::roles::{self, route};
 use crate::series::Series;
-use crate::sizing::SizedEnvironment;
-use crate::workload::{SecretName, SecretRef};
+use crate::sizing::{SizedEnvironment, size};
+use crate::workload::{SecretName, SecretRef, WorkloadId};
 
 /// A certificate is renewed when less than this is left, seconds: a third of its 90 days.
 const RENEW_BEFORE_S: i64 = 30 * 86_400;
@@ -37,116 +38,163 @@ pub fn base_url(estate: &CheckedEstate, host: &HostName) -> String {
     }
 }
 
-pub(super) fn plan(
-    estate: &CheckedEstate,
-    sized: &SizedEnvironment<'_>,
-    observed: Option<&EnvironmentObservation>,
-    seen: &Observation,
-    now: i64,
-    templates: &mut BTreeSet<String>,
-) -> Result<EnvironmentPlan, Vec<Refusal>> {
-    let environment = sized.environment.as_ref();
-    let name = &environment.name;
-    let refusals = refusals(estate, sized, observed, seen);
-    if !refusals.is_empty() {
-        return Err(refusals);
-    }
-    let mut steps = Vec::new();
-    if observed.is_none() {
-        let action = Action::ReserveSlot { environment: name.clone(), slot: sized.slot, series: environment.series };
-        steps.push(Step::quiet(action, "it does not exist"));
-    }
-    let missing = SecretName::ENVIRONMENT.into_iter().any(|secret| {
-        !matches!(secret, SecretName::Certificate | SecretName::CertificateKey)
-            && !seen.secrets.contains(&SecretRef { environment: Some(name.clone()), name: secret })
-    });
-    if missing {
-        steps.push(Step::quiet(Action::EnsureSecrets { environment: name.clone() }, "secrets are missing"));
-    }
-    match observed.and_then(|it| it.certificate.as_ref()) {
-        Some((host, until)) if host == environment.host.as_str() && until - now > RENEW_BEFORE_S => {}
-        other => {
-            let reason = match other {
-                None => "it has no certificate",
-                Some((host, _)) if host != environment.host.as_str() => "its host name changed",
-                Some(_) => "its certificate ends soon",
-            };
-            let action = Action::EnsureCertificate { environment: name.clone(), host: environment.host.clone() };
-            steps.push(Step::quiet(action, reason));
+/// One declared environment and all that decides its steps.
+pub(super) struct Place<'a> {
+    pub estate: &'a CheckedEstate,
+    /// As declared, no peak applied.
+    pub declared: &'a CheckedEnvironment,
+    pub slot: Slot,
+    pub observed: Option<&'a EnvironmentObservation>,
+    pub seen: &'a Observation,
+    pub now: i64,
+}
+
+impl Place<'_> {
+    /// The steps that are left, or why there cannot be any.
+    pub fn plan(&self, templates: &mut BTreeSet<String>) -> Result<EnvironmentPlan, Vec<Refusal>> {
+        let Self { estate, declared, slot, observed, seen, now } = *self;
+        let sized = size(declared, &estate.peaks, slot, &seen.host, estate.environments.len(), now);
+        let refusals = refusals(estate, &sized, observed, seen);
+        if !refusals.is_empty() {
+            return Err(refusals);
         }
-    }
-    let key = template_key(environment.series, &environment.modules, environment.demo);
-    let data = observed.is_some_and(|it| it.data);
-    if !data {
-        if templates.insert(key.clone()) {
-            let action = Action::BuildTemplate {
-                key: key.clone(),
-                series: environment.series,
-                modules: environment.modules.to_vec(),
-                demo: environment.demo,
-            };
-            steps.push(Step::quiet(action, "no template has these modules"));
+        let environment = sized.environment.as_ref();
+        let data = observed.is_some_and(|it| it.data);
+        let mut list = List {
+            environment,
+            // A new environment has nobody to protect yet.
+            frozen: environment.frozen_by(&estate.peaks, now).filter(|_| data),
+            steps: Vec::new(),
+            waits: Vec::new(),
+        };
+        self.identity(&mut list);
+        if !data {
+            list.data(templates);
         }
-        steps.push(Step::quiet(Action::CopyTemplate { environment: name.clone(), key }, "it has no data"));
-    }
-    let seen_workload = |role| observed.and_then(|it| it.workloads.get(&role));
-    let run = |role| workload_step(&roles::workload(sized, role), seen_workload(role));
-    steps.extend(run(Role::Postgres));
-    let database = observed.map(|it| &it.database);
-    let wanted = fingerprint(name, &base_url(estate, &environment.host), sized.slot);
-    let mut waits = Vec::new();
-    let configured = match database {
-        Some(Observed::Known(database)) => database.configured,
-        // The data is there and its server cannot be asked: configuring is idempotent.
-        Some(Observed::Unknown(_)) | None => None,
-    };
-    if configured != Some(wanted) {
-        let action = Action::ConfigureDatabase { environment: name.clone(), fingerprint: wanted };
-        let reason = if configured.is_some() { "its address changed" } else { "it was never completed" };
-        steps.push(Step::quiet(action, reason));
-    }
-    if let Some(Observed::Known(database)) = database
-        && data
-        && database.configured.is_some()
-    {
-        let modules: Vec<ModuleName> =
-            environment.modules.iter().filter(|module| !database.modules.contains(*module)).cloned().collect();
-        if !modules.is_empty() {
-            let action = Action::InstallModules { environment: name.clone(), modules };
-            steps.push(Step {
-                action,
-                risk: Risk::Restart,
-                interruption_s: 90,
-                reason: "declared and not installed".into(),
-            });
+        self.run(Role::Postgres, &sized, &mut list);
+        self.database(&mut list);
+        self.run(Role::Pooler, &sized, &mut list);
+        let route = route::route(&sized);
+        let live = observed.and_then(|it| it.route.known()).and_then(|digest| *digest);
+        if live != Some(route.digest) {
+            let action = Action::EnsureRoute { environment: declared.name.clone(), digest: route.digest };
+            let reason = if live.is_some() { "its route differs" } else { "the proxy has no route to it" };
+            list.add(Step::quiet(action, reason));
         }
+        for role in Role::ODOO {
+            self.run(role, &sized, &mut list);
+        }
+        let List { mut steps, waits, .. } = list;
+        if !steps.is_empty() {
+            steps.push(Step::quiet(Action::Verify { environment: declared.name.clone() }, "something changed"));
+        }
+        Ok(EnvironmentPlan { environment: Some(declared.name.clone()), steps, waits })
     }
-    steps.extend(run(Role::Pooler));
-    let route = route::route(sized);
-    let live = observed.and_then(|it| it.route.known()).and_then(|digest| *digest);
-    if live != Some(route.digest) {
-        let action = Action::EnsureRoute { environment: name.clone(), digest: route.digest };
-        let reason = if live.is_some() { "its route differs" } else { "the proxy has no route to it" };
-        steps.push(Step::quiet(action, reason));
-    }
-    for role in Role::ODOO {
-        steps.extend(run(role));
-    }
-    if let Some(peak) = environment.frozen_by(&estate.peaks, now)
-        && data
-    {
-        steps.retain(|step| {
-            let kept = step.risk < Risk::Restart;
-            if !kept {
-                waits.push(format!("{}: waits for the end of the freeze of peak {}", step.action.title(), peak.name));
-            }
-            kept
+
+    /// Slot, secrets and certificate.
+    fn identity(&self, list: &mut List<'_>) {
+        let (environment, name) = (self.declared, &self.declared.name);
+        if self.observed.is_none() {
+            let action = Action::ReserveSlot { environment: name.clone(), slot: self.slot, series: environment.series };
+            list.add(Step::quiet(action, "it does not exist"));
+        }
+        let missing = SecretName::ENVIRONMENT.into_iter().any(|secret| {
+            !matches!(secret, SecretName::Certificate | SecretName::CertificateKey)
+                && !self.seen.secrets.contains(&SecretRef { environment: Some(name.clone()), name: secret })
         });
+        if missing {
+            list.add(Step::quiet(Action::EnsureSecrets { environment: name.clone() }, "secrets are missing"));
+        }
+        let reason = match self.observed.and_then(|it| it.certificate.as_ref()) {
+            None => "it has no certificate",
+            Some((host, _)) if host != environment.host.as_str() => "its host name changed",
+            Some((_, until)) if until - self.now <= RENEW_BEFORE_S => "its certificate ends soon",
+            Some(_) => return,
+        };
+        let action = Action::EnsureCertificate { environment: name.clone(), host: environment.host.clone() };
+        list.add(Step::quiet(action, reason));
     }
-    if !steps.is_empty() {
-        steps.push(Step::quiet(Action::Verify { environment: name.clone() }, "something changed"));
+
+    /// What is in the database: its configuration, and its modules.
+    fn database(&self, list: &mut List<'_>) {
+        let (environment, name) = (self.declared, &self.declared.name);
+        let wanted = fingerprint(name, &base_url(self.estate, &environment.host), self.slot);
+        // If the data is there and its server cannot be asked: configuring is idempotent.
+        let seen = self.observed.and_then(|it| it.database.known());
+        let configured = seen.and_then(|it| it.configured);
+        if configured != Some(wanted) {
+            let action = Action::ConfigureDatabase { environment: name.clone(), fingerprint: wanted };
+            let reason = if configured.is_some() { "its address changed" } else { "it was never completed" };
+            list.add(Step::quiet(action, reason));
+        }
+        if let (Some(seen), Some(_), true) = (seen, configured, self.observed.is_some_and(|it| it.data)) {
+            let missing = |module: &&ModuleName| !seen.modules.contains(*module);
+            let modules: Vec<ModuleName> = environment.modules.iter().filter(missing).cloned().collect();
+            if !modules.is_empty() {
+                let action = Action::InstallModules { environment: name.clone(), modules };
+                let reason = "declared and not installed".into();
+                list.add(Step { action, risk: Risk::Restart, interruption_s: 90, reason });
+            }
+        }
     }
-    Ok(EnvironmentPlan { environment: Some(name.clone()), steps, waits })
+
+    /// A workload, brought to what it should be.
+    fn run(&self, role: Role, sized: &SizedEnvironment<'_>, list: &mut List<'_>) {
+        let Self { estate, declared, slot, observed, seen, now } = *self;
+        let moments = Moments { estate, declared, slot, host: &seen.host, now };
+        let mut of_peak = false;
+        let why = |runs| match moments.peak_asks(role, runs) {
+            Some(reason) => {
+                of_peak = true;
+                reason.into()
+            }
+            None => DIFFERS.into(),
+        };
+        let observed = observed.and_then(|it| it.workloads.get(&role));
+        let step = workload_step(WorkloadId::of(&declared.name, role), roles::digest(sized, role), observed, why);
+        match step {
+            // What a peak is declared for cannot wait for its end.
+            Some(step) if of_peak => list.steps.push(step),
+            Some(step) => list.add(step),
+            None => {}
+        }
+    }
+}
+
+/// Steps in the making, with the freeze they are under.
+struct List<'a> {
+    environment: &'a CheckedEnvironment,
+    frozen: Option<&'a CheckedPeak>,
+    steps: Vec<Step>,
+    waits: Vec<String>,
+}
+
+impl List<'_> {
+    /// Adds `step`, or says what it waits for.
+    fn add(&mut self, step: Step) {
+        match self.frozen {
+            Some(peak) if step.risk >= Risk::Restart => {
+                self.waits.push(format!(
+                    "{}: waits for the end of the freeze of peak {}",
+                    step.action.title(),
+                    peak.name
+                ));
+            }
+            _ => self.steps.push(step),
+        }
+    }
+
+    /// Data from a template, which is built first if no environment before this one asked for it.
+    fn data(&mut self, templates: &mut BTreeSet<String>) {
+        let CheckedEnvironment { name, series, modules, demo, .. } = self.environment;
+        let key = template_key(*series, modules, *demo);
+        if templates.insert(key.clone()) {
+            let modules = modules.to_vec();
+            let action = Action::BuildTemplate { key: key.clone(), series: *series, modules, demo: *demo };
+            self.add(Step::quiet(action, "no template has these modules"));
+        }
+        self.add(Step::quiet(Action::CopyTemplate { environment: name.clone(), key }, "it has no data"));
+    }
 }
 
 fn refusals(
@@ -160,6 +208,14 @@ fn refusals(
     let mut refuse = |code: &str, text: String, hint: String| {
         refusals.push(Refusal { code: code.into(), environment: environment.name.clone(), text, hint });
     };
+    if let Some(why) = observed.and_then(|it| it.destroying.as_ref()) {
+        refuse(
+            "E0707",
+            format!("it is being destroyed ({why})"),
+            format!("Finish that with springtide destroy {}; then apply makes it anew.", environment.name),
+        );
+        return refusals;
+    }
     if !sized.budget.fits() {
         refuse(
             "E0701",

@@ -1,51 +1,66 @@
 //! Plan: pure functions from a checked estate, an observation and a `now` to the exact steps that
 //! are left. Same input, same plan; execution has no choice left.
 //!
-//! `step` holds the nouns, `environment` decides for one environment, `codes` explains refusals.
-//! What is not done stands in the plan too, with what it waits for.
+//! `step` holds the nouns, `environment` decides for one environment, `destroy` takes one away,
+//! `peaks` tells a peak's own changes from others, `codes` explains refusals and `commands` what else
+//! a command may say. What is not done stands in the plan too, with what it waits for.
 
 mod codes;
+mod commands;
+pub mod destroy;
 pub mod environment;
+mod peaks;
 mod step;
 
 pub use codes::{EXPLANATIONS, explanation};
+pub use commands::COMMANDS;
 pub use step::{Action, EnvironmentPlan, Plan, Refusal, Risk, Step};
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::check::CheckedEstate;
+use crate::check::{CheckedEstate, DriverKind};
 use crate::digest::Digest;
-use crate::layout::Slot;
+use crate::layout::{LAST_SLOT, Slot};
 use crate::observe::{Observation, WorkloadObservation, WorkloadState};
 use crate::role::Role;
 use crate::roles::proxy;
-use crate::sizing::size;
-use crate::workload::{SecretName, SecretRef, WorkloadId, WorkloadSpec};
+use crate::workload::{SecretName, SecretRef, WorkloadId};
 
 /// Plans everything that `estate` needs, at `now` (seconds since 1970).
 pub fn plan(estate: &CheckedEstate, seen: &Observation, now: i64) -> Plan {
-    let mut taken: BTreeSet<Slot> = seen.environments.values().map(|environment| environment.slot).collect();
+    let taken: BTreeSet<Slot> = seen.environments.values().map(|environment| environment.slot).collect();
+    let last = last_slot(estate.platform.driver);
+    let mut free = (1..=last).map(Slot).filter(|slot| !taken.contains(slot));
     let mut environments = vec![estate_parts(estate, seen)];
     let mut refusals = Vec::new();
     let mut templates = seen.templates.clone();
-    for environment in &estate.environments {
-        let observed = seen.environments.get(&environment.name);
-        let slot = match observed {
-            Some(observed) => observed.slot,
-            None => {
-                let free =
-                    (1..).map(Slot).find(|slot| !taken.contains(slot)).expect("u16 slots outnumber environments");
-                taken.insert(free);
-                free
-            }
+    let mut outside = Vec::new();
+    for declared in &estate.environments {
+        let observed = seen.environments.get(&declared.name);
+        let slot = observed.map(|observed| observed.slot).or_else(|| free.next());
+        let Some(slot) = slot.filter(|slot| slot.0 <= last) else {
+            outside.push(&declared.name);
+            continue;
         };
-        let sized = size(environment, &estate.peaks, slot, &seen.host, estate.environments.len(), now);
-        match environment::plan(estate, &sized, observed, seen, now, &mut templates) {
+        let place = environment::Place { estate, declared, slot, observed, seen, now };
+        match place.plan(&mut templates) {
             Ok(planned) => environments.push(planned),
             Err(refused) => refusals.extend(refused),
         }
+    }
+    if let Some(first) = outside.first() {
+        refusals.push(Refusal {
+            code: "E0708".into(),
+            environment: (*first).clone(),
+            text: format!(
+                "this machine has room for {last} environments at once; {} of the estate have none, this is the first",
+                outside.len()
+            ),
+            hint: "Declare fewer environments, or divide the estate between machines.".into(),
+        });
     }
     let declared: BTreeSet<_> = estate.environments.iter().map(|environment| &environment.name).collect();
     let undeclared = seen.environments.keys().filter(|name| !declared.contains(name)).cloned().collect();
@@ -59,6 +74,17 @@ pub fn plan(estate: &CheckedEstate, seen: &Observation, now: i64) -> Plan {
     Plan { id: format!("p-{}", digest.short()), inputs, environments, refusals, undeclared }
 }
 
+/// The highest slot an environment may hold: where processes of one machine listen, ports end.
+fn last_slot(driver: DriverKind) -> u16 {
+    match driver {
+        DriverKind::Process => LAST_SLOT,
+        DriverKind::Docker | DriverKind::Kubernetes => u16::MAX,
+    }
+}
+
+/// Why a workload changes that has no better reason.
+const DIFFERS: &str = "its configuration differs";
+
 /// Authority, notice server and entrance.
 fn estate_parts(estate: &CheckedEstate, seen: &Observation) -> EnvironmentPlan {
     let mut steps = Vec::new();
@@ -67,26 +93,33 @@ fn estate_parts(estate: &CheckedEstate, seen: &Observation) -> EnvironmentPlan {
         steps.push(Step::quiet(Action::EnsureAuthority, "no certificate authority yet"));
     }
     for spec in [proxy::notice(), proxy::proxy(&estate.platform.ingress)] {
-        steps.extend(workload_step(&spec, seen.estate.get(&spec.id.role)));
+        let observed = seen.estate.get(&spec.id.role);
+        steps.extend(workload_step(spec.id.clone(), spec.digest(), observed, |_| DIFFERS.into()));
     }
     EnvironmentPlan { environment: None, steps, waits: Vec::new() }
 }
 
-/// The step that brings a workload to `spec`, if one is needed.
-fn workload_step(spec: &WorkloadSpec, observed: Option<&WorkloadObservation>) -> Option<Step> {
-    let digest = spec.digest();
-    let id: WorkloadId = spec.id.clone();
+/// The step that brings a workload to `digest`, if one is needed; `why` says, for what runs, why
+/// it changes.
+fn workload_step(
+    id: WorkloadId,
+    digest: Digest,
+    observed: Option<&WorkloadObservation>,
+    why: impl FnOnce(Digest) -> Cow<'static, str>,
+) -> Option<Step> {
+    let role = id.role;
     let action = Action::EnsureWorkload { id, digest };
     let Some(observed) = observed else {
         return Some(Step::quiet(action, "it does not exist"));
     };
-    if observed.digest != digest {
-        let (risk, seconds) = interruption(spec.id.role);
-        return Some(Step { action, risk, interruption_s: seconds, reason: "its configuration differs".into() });
-    }
     match observed.state {
+        // Nobody is interrupted by a change to what does not run.
         WorkloadState::Stopped => Some(Step::quiet(action, "it is stopped")),
         WorkloadState::GaveUp => Some(Step::quiet(action, format!("it gave up: {}", observed.why))),
+        _ if observed.digest != digest => {
+            let (risk, interruption_s) = interruption(role);
+            Some(Step { action, risk, interruption_s, reason: why(observed.digest) })
+        }
         WorkloadState::Unwatched => Some(Step::quiet(action, "nobody watches it; the next supervisor adopts it")),
         WorkloadState::Starting | WorkloadState::Ready | WorkloadState::Unready | WorkloadState::Backoff => None,
     }

@@ -1,7 +1,10 @@
 //! The nouns of a plan.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
+use super::destroy::Proof;
 use crate::digest::Digest;
 use crate::layout::Slot;
 use crate::names::{EnvironmentName, HostName, ModuleName};
@@ -102,6 +105,52 @@ pub enum Action {
         /// Which environment.
         environment: EnvironmentName,
     },
+    /// Take the route away and see it gone from the proxy's API.
+    RemoveRoute {
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// Stop a workload and keep it, so that it can run again.
+    StopWorkload {
+        /// Which workload.
+        id: WorkloadId,
+    },
+    /// Dump database and files into a new folder and read both back.
+    FinalBackup {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Absolute path of the folder.
+        folder: String,
+    },
+    /// Write down that the environment is being destroyed; from here on only finishing is allowed.
+    RecordDestruction {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Why its data may be removed.
+        proof: Proof,
+    },
+    /// Stop a workload and remove its configuration and logs.
+    RemoveWorkload {
+        /// Which workload.
+        id: WorkloadId,
+    },
+    /// Remove database and files.
+    RemoveVolumes {
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// Remove the environment's secrets.
+    RemoveSecrets {
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// Remove the environment's record, so that its slot is free.
+    Forget {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// The slot.
+        slot: Slot,
+    },
 }
 
 impl Action {
@@ -124,6 +173,14 @@ impl Action {
             }
             Action::EnsureRoute { .. } => "route users to it".into(),
             Action::Verify { .. } => "ask for the login page".into(),
+            Action::RemoveRoute { .. } => "take its route away".into(),
+            Action::StopWorkload { id } => format!("stop {id}"),
+            Action::FinalBackup { folder, .. } => format!("back up to {folder} and read it back"),
+            Action::RecordDestruction { .. } => "record that it is being destroyed".into(),
+            Action::RemoveWorkload { id } => format!("remove {id}"),
+            Action::RemoveVolumes { .. } => "remove its data".into(),
+            Action::RemoveSecrets { .. } => "remove its secrets".into(),
+            Action::Forget { slot, .. } => format!("free slot {}", slot.0),
         }
     }
 }
@@ -138,12 +195,12 @@ pub struct Step {
     /// Seconds of interruption to expect.
     pub interruption_s: u32,
     /// Why it is needed.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
 }
 
 impl Step {
     /// A step nobody notices.
-    pub fn quiet(action: Action, reason: impl Into<String>) -> Self {
+    pub fn quiet(action: Action, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { action, risk: Risk::None, interruption_s: 0, reason: reason.into() }
     }
 }

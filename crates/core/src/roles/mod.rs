@@ -10,6 +10,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod route;
 
+use crate::digest::Digest;
 use crate::role::Role;
 use crate::sizing::SizedEnvironment;
 use crate::workload::{FileSpec, SecretName, SecretRef, Text, Volume, VolumeMount, WorkloadSpec};
@@ -25,6 +26,11 @@ pub fn workload(sized: &SizedEnvironment<'_>, role: Role) -> WorkloadSpec {
         Role::Web | Role::Live | Role::Cron | Role::Jobs => odoo::workload(sized, role),
         Role::Notice | Role::Proxy => unreachable!("roles of the estate are not made from an environment"),
     }
+}
+
+/// Digest of the workload of a role of an environment; see [`workload`].
+pub fn digest(sized: &SizedEnvironment<'_>, role: Role) -> Digest {
+    workload(sized, role).digest()
 }
 
 /// Where a workload sees a volume.

@@ -55,8 +55,8 @@ pub async fn build(
         user: Slot::ESTATE.installer(),
     };
     let made = make(driver, spec, &site, generation, progress).await;
-    let modules = match made {
-        Ok(modules) => modules,
+    let (modules, install_seconds) = match made {
+        Ok(made) => made,
         Err(error) => {
             if let Err(left) = clear(&building).await {
                 tracing::warn!(%left, "leftovers of a template stay until the next build");
@@ -74,6 +74,7 @@ pub async fn build(
         postgres_major: major,
         bytes,
         seconds: started.elapsed().as_secs(),
+        install_seconds,
     };
     let path = building.join("manifest.json");
     let text = serde_json::to_vec_pretty(&manifest).map_err(|error| io_error("write", &path)(error.into()))?;
@@ -101,7 +102,7 @@ async fn make(
     site: &Site,
     generation: Generation,
     progress: Progress<'_>,
-) -> Result<BTreeMap<String, String>, TemplateError> {
+) -> Result<(BTreeMap<String, String>, f64), TemplateError> {
     fs::DirBuilder::new().mode(0o711).create(&site.building).map_err(io_error("create", &site.building))?;
     for (path, mode) in [(site.pgdata(), 0o700), (site.socket(), 0o770), (site.odoo_data(), 0o770)] {
         owned_folder(&path, site.user, mode)?;
@@ -154,14 +155,15 @@ async fn init(driver: &dyn Driver, site: &Site, generation: Generation) -> Resul
     Ok(())
 }
 
-/// What is done while the temporary server runs.
+/// What is done while the temporary server runs; returns the installed modules and the seconds their
+/// install took.
 async fn work(
     driver: &dyn Driver,
     spec: &TemplateSpec,
     site: &Site,
     generation: Generation,
     progress: Progress<'_>,
-) -> Result<BTreeMap<String, String>, TemplateError> {
+) -> Result<(BTreeMap<String, String>, f64), TemplateError> {
     let admin = site.up().await?;
     admin.batch("create the owner", "CREATE ROLE owner LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE").await?;
     let create = |ctype: &str| {
@@ -182,18 +184,20 @@ async fn work(
         .await?;
 
     progress("installing modules");
+    let began = Instant::now();
     let outcome = driver.run_task(&install_task(spec, site), generation).await?;
     if outcome.code != Some(0) {
         let lines = odoo_log::relevant_of(&outcome.log, &outcome.tail);
         return Err(TemplateError::Install { how: how(outcome.code), lines, log: outcome.log });
     }
+    let install_seconds = began.elapsed().as_secs_f64();
     progress("checking");
     let modules = installed(&inside, spec, &outcome.log, &outcome.tail).await?;
     mark_template(&inside).await?;
     autovacuum(&inside).await?;
     progress("freezing");
     inside.batch("vacuum", "VACUUM (FREEZE, ANALYZE)").await?;
-    Ok(modules)
+    Ok((modules, install_seconds))
 }
 
 fn install_task(spec: &TemplateSpec, site: &Site) -> Task {

@@ -262,7 +262,7 @@ fn state(state: &Seen<Option<Folder>>, path: &str, user: u32) -> Finding {
 fn store(facts: &Facts) -> Vec<Finding> {
     let recorded = match &facts.store {
         Err(why) if facts.user != 0 => return vec![unknown("store", why, Some("sudo springtide doctor"))],
-        Err(why) => return vec![finding("store", Verdict::Fail, why, Some("springtide explain E0908"))],
+        Err(why) => return vec![finding("store", Verdict::Fail, why, Some("springtide explain E0912"))],
         Ok(None) => return vec![finding("store", Verdict::Ok, "none yet; apply makes it", None)],
         Ok(Some(recorded)) => recorded,
     };
@@ -323,7 +323,7 @@ fn secrets(secrets: &Seen<Option<()>>) -> Finding {
         Ok(Some(())) => finding("secrets", Verdict::Ok, "the key opens the secrets", None),
         Ok(None) => finding("secrets", Verdict::Ok, "none yet; apply makes them", None),
         Err(why) if why.starts_with("not root") => unknown("secrets", why, Some("sudo springtide doctor")),
-        Err(why) => finding("secrets", Verdict::Fail, why, Some("springtide explain E0911")),
+        Err(why) => finding("secrets", Verdict::Fail, why, Some("springtide explain E0913")),
     }
 }
 
@@ -443,7 +443,7 @@ mod tests {
                 it.store.as_mut().expect("seen").as_mut().expect("there").newest = Some(NOW + 3_600)
             }),
             ("program-initdb", Verdict::Fail, |it| it.absent.push(("initdb", "postgresql-15"))),
-            ("traefik", Verdict::Fail, |it| drop(it.host.as_mut().expect("seen").missing.insert("traefik".into()))),
+            ("traefik", Verdict::Fail, |it| it.host.as_mut().expect("seen").missing.extend(["traefik".to_owned()])),
             ("postgresql", Verdict::Fail, |it| it.host.as_mut().expect("seen").postgres_major = Some(9)),
             ("postgresql", Verdict::Fail, |it| it.host.as_mut().expect("seen").postgres_major = None),
             ("odoo-19.0", Verdict::Fail, |it| it.host.as_mut().expect("seen").odoo_roots.clear()),

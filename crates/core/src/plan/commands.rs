@@ -1,0 +1,176 @@
+//! What commands say when they cannot do what they were asked: codes that belong to no single
+//! place of an estate file and to no single environment of a plan.
+
+use crate::check::Explanation;
+
+const fn row(code: &'static str, title: &'static str, text: &'static str) -> Explanation {
+    Explanation { code, title, text }
+}
+
+/// Codes of commands, in order.
+pub const COMMANDS: &[Explanation] = &[
+    row(
+        "E0100",
+        "the estate file has errors",
+        "Every mistake that was found stands above this one, with its place and a code of its own. `springtide check` \
+         shows them again, and `springtide explain CODE` tells more about one. Nothing was changed.",
+    ),
+    row(
+        "E0700",
+        "the plan is refused",
+        "At least one environment cannot be brought to what the estate file asks for, and then nothing at all is done: \
+         half an estate is worse than the one that runs. Each refusal has a code of its own from E0701 upward, with \
+         the numbers and a way out.",
+    ),
+    row(
+        "E0801",
+        "the plan is stale",
+        "A plan file is applied only while planning again gives the very same plan. Since it was written, the estate \
+         file, what runs on this machine, or the time of a peak or a certificate has changed. Nothing was changed; \
+         write a new one with `springtide plan -o FILE` and have it reviewed again.",
+    ),
+    row(
+        "E0802",
+        "another operation is under way",
+        "One operation at a time acts on a state folder. Wait for it; nothing was changed by this call. The kernel gives \
+         the lock back when its holder ends, however it ends, so there is never a lock to remove by hand.",
+    ),
+    row(
+        "E0803",
+        "the plan does not pass its lint",
+        "Before a plan is shown, other code than the planner's checks the order and completeness of its steps, and it \
+         found a fault. That is a bug of Springtide and not of your estate file. Nothing was changed; please report it \
+         with the estate file.",
+    ),
+    row(
+        "E0804",
+        "the plan was not approved",
+        "A plan is done after somebody says yes: at the terminal, with `--yes`, or by applying a plan file that was \
+         reviewed. Without a terminal to ask on, one of the other two is needed. Nothing was changed.",
+    ),
+    row(
+        "E0805",
+        "stopped before the end",
+        "Ctrl-C lets the step under way finish and begins no other. What was done stays done and is safe to run with; \
+         `springtide apply` plans what is left and goes on.",
+    ),
+    row(
+        "E0806",
+        "a step failed",
+        "The step's own words say why. Steps before it stay done, and none after it was begun. Every step may be \
+         repeated: mend the cause, then `springtide apply` plans what is left and goes on. `springtide history` shows \
+         how far it came, `springtide logs ENVIRONMENT/ROLE` what a program itself said.",
+    ),
+    row(
+        "E0807",
+        "the typed name does not match",
+        "Destroying an environment removes its data for good, so its name has to be typed once more, exactly as it \
+         stands in the estate file. What was typed differs. Nothing was changed.",
+    ),
+    row(
+        "E0808",
+        "production is not destroyed just so",
+        "A production environment holds what a company lives on. Destroying it needs `--final-backup`, which writes a \
+         last backup first and stops if that fails, or a reason in words that is kept in the history. Nothing was \
+         changed.",
+    ),
+    row(
+        "E0811",
+        "not a plan of this program",
+        "`apply` takes a file that `springtide plan -o FILE` of the same version wrote, whole and unedited. Make it \
+         anew: a plan is only good for what was seen when it was made. Nothing was changed.",
+    ),
+    row(
+        "E0900",
+        "something unforeseen failed",
+        "The message is what the system or a program said; no rule of Springtide stands behind it. Nothing further was \
+         changed. `springtide status` shows what runs; the command may be repeated once the cause is mended.",
+    ),
+    row(
+        "E0901",
+        "this needs root",
+        "The process driver gives every role a Unix user, mounts and limits of its own, which only root may do. Run the \
+         command with sudo. `check`, `schema` and `explain CODE` need no root.",
+    ),
+    row(
+        "E0902",
+        "the file cannot be written",
+        "`springtide init` never writes over a file that is there. Name another path, or edit the one you have. Nothing \
+         was changed.",
+    ),
+    row(
+        "E0903",
+        "no such environment in the estate file",
+        "Commands speak of environments by the names in the estate file, `estate.yaml` here or the one that `--file` \
+         names. `springtide status` lists what exists on this machine.",
+    ),
+    row(
+        "E0904",
+        "there is no log",
+        "The workload has never run in this state folder. Write it as ENVIRONMENT/ROLE, such as prod/web, or as proxy or \
+         notice; `springtide status` lists all of them.",
+    ),
+    row(
+        "E0905",
+        "the state folder is not safe",
+        "The folder named by `--state` holds keys and data, so it and what is in it must belong to root and must not be \
+         writable by others. Somebody else's folder could make root read or write where it should not. Nothing was \
+         changed. Set owner and permissions right (`chown root:root`, `chmod 711`), or name another folder.",
+    ),
+    row(
+        "E0906",
+        "no space is left on the disk",
+        "A file could not be written because the file system, or the quota on it, is full. Data that was there is \
+         unharmed, and what runs goes on until it wants to write as well: PostgreSQL stops when its own disk is full. \
+         Free space first; then `springtide apply` goes on.",
+    ),
+    row(
+        "E0907",
+        "the workload does not run",
+        "A command can only run inside a workload that runs. `springtide status` says what runs and why something does \
+         not; `springtide apply` starts what is declared. Write it as ENVIRONMENT/ROLE, such as prod/web.",
+    ),
+    row(
+        "E0908",
+        "the name does not exist",
+        "The command needs the name of something that exists, and nothing of that name was found here. Nothing was \
+         changed. `springtide status` lists environments and workloads, `springtide history` operations.",
+    ),
+    row(
+        "E0909",
+        "the state folder is read-only",
+        "Its file system is mounted read-only, or its files may not be written. Nothing was changed. Mount it \
+         writable, or name another folder with --state.",
+    ),
+    row(
+        "E0910",
+        "nobody answers",
+        "The supervisor or the proxy's administration API does not answer, or answers nonsense. Workloads run on \
+         without the supervisor; the next `apply` starts one and adopts them. If it hangs, end the pid that \
+         supervisor.json names. `springtide doctor` says which of the two it is.",
+    ),
+    row(
+        "E0911",
+        "the command line is not understood",
+        "The verb, a flag or a value is unknown, wrong or missing. Near words are suggested; --help shows what \
+         there is. Nothing was changed.",
+    ),
+    row(
+        "E0912",
+        "the store cannot be read",
+        "springtide.db is damaged or is no store of Springtide. Workloads do not need it to run, and `springtide \
+         stop` works without it. It holds the slot of each environment, the hosts of certificates and the journal: \
+         put its copy back. Without a copy move it aside only if no environment is to be kept.",
+    ),
+    row(
+        "E0913",
+        "the secrets cannot be decrypted",
+        "secrets/identity.txt is the key of every secret in the state folder. It is missing, damaged or another \
+         one. Without it no secret can be read: put it back from its copy.",
+    ),
+    row(
+        "E0914",
+        "the store is newer than this program",
+        "A newer Springtide has written springtide.db. Use that one; going back is not possible.",
+    ),
+];
