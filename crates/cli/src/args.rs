@@ -149,18 +149,20 @@ pub struct DestroyOptions {
 
 /// Reads a workload and says which word of it is wrong.
 fn workload(text: &str) -> Result<WorkloadId, String> {
-    text.parse().map_err(|_| {
-        let (roles, word): (&[Role], _) = match text.split_once('/') {
-            Some((_, role)) => (&Role::ENVIRONMENT, role),
-            None => (&Role::ESTATE, text),
-        };
-        let all = Role::ENVIRONMENT.into_iter().chain(Role::ESTATE).map(Role::as_str);
-        let known = listed(roles.iter().map(|role| role.as_str()));
-        match nearest(word, all) {
-            Some(near) if near != word => format!("{word:?} is no role; did you mean {near}? There is {known}"),
-            Some(_) => format!("a role of an environment is written prod/{word}"),
-            None if text.contains('/') => format!("{word:?} is no role; there is {known}"),
-            None => format!("write environment/role, such as prod/web, or one of {known}"),
+    let (environment, word) = text.split_once('/').map_or((None, text), |(name, word)| (Some(name), word));
+    let roles: &[Role] = if environment.is_some() { &Role::ENVIRONMENT } else { &Role::ESTATE };
+    match Role::from_word(word) {
+        Some(role) if roles.contains(&role) => text.parse().map_err(|error| format!("{error}")),
+        Some(_) if environment.is_some() => Err(format!("{word} belongs to the whole estate; write {word}")),
+        Some(_) => Err(format!("{word} is a role of an environment; write it as prod/{word}")),
+        None => {
+            let all = Role::ENVIRONMENT.into_iter().chain(Role::ESTATE).map(Role::as_str);
+            let known = listed(roles.iter().map(|role| role.as_str()));
+            Err(match nearest(word, all) {
+                Some(near) => format!("{word:?} is no role; did you mean {near}? There is {known}"),
+                None if environment.is_some() => format!("{word:?} is no role; there is {known}"),
+                None => format!("write environment/role, such as prod/web, or one of {known}"),
+            })
         }
-    })
+    }
 }
