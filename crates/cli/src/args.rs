@@ -1,16 +1,19 @@
 //! What can be typed. The doc comments are the help.
+//!
+//! Every verb that changes something has `--dry-run`; every environment or workload argument is
+//! called `environment` or `workload`, which is how completion finds it.
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use springtide_core::names::EnvironmentName;
+use springtide_core::role::Role;
+use springtide_core::spec::suggest::{listed, nearest};
 use springtide_core::workload::WorkloadId;
-
-use crate::commands::DestroyOptions;
 
 /// Runs Odoo through seasonal peaks: one estate file, planned and applied.
 #[derive(Parser)]
-#[command(name = "springtide", version, disable_help_subcommand = true)]
+#[command(name = "springtide", version, disable_help_subcommand = true, max_term_width = 100)]
 pub struct Cli {
     /// Folder that holds everything Springtide keeps on this machine
     #[arg(long, global = true, env = "SPRINGTIDE_STATE", default_value = "/var/lib/springtide")]
@@ -19,14 +22,17 @@ pub struct Cli {
     #[arg(long, global = true, env = "SPRINGTIDE_CACHE", default_value = "/var/cache/springtide")]
     pub cache: PathBuf,
     /// The estate file
-    #[arg(short, long, global = true, default_value = "estate.yaml")]
+    #[arg(long, global = true, default_value = "estate.yaml")]
     pub file: PathBuf,
     /// One JSON object on stdout instead of text
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say less
+    /// Nothing but errors and results
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// Details of steps
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -40,6 +46,9 @@ pub enum Command {
         /// Where to write it
         #[arg(default_value = "estate.yaml")]
         path: PathBuf,
+        /// Only show what would be written
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Check the estate file
     Check,
@@ -53,19 +62,21 @@ pub enum Command {
     Apply {
         /// A plan written by `plan -o`; refused if the world has moved since
         plan: Option<PathBuf>,
-        /// Do not ask
+        /// Do not ask; refusals, freezes and protection stay
         #[arg(short, long)]
         yes: bool,
         /// Only show the plan
         #[arg(long)]
         dry_run: bool,
     },
-    /// Show what runs, as observed now
+    /// Show what runs, as observed now; exit code 2 if something does not
     Status {
         /// Only this environment
         environment: Option<EnvironmentName>,
     },
-    /// Explain an error code (E0701), an environment (prod) or a role (prod/web)
+    /// Look for what is missing or wrong on this machine; exit code 2 if something is
+    Doctor,
+    /// Explain a code (E0701), a step (copy-template), a role (web) or an environment (prod)
     Explain {
         /// What to explain
         thing: String,
@@ -73,10 +84,17 @@ pub enum Command {
     /// Show the log of a workload, such as prod/web or proxy
     Logs {
         /// Which workload
+        #[arg(value_parser = workload)]
         workload: WorkloadId,
-        /// How many lines
+        /// How many lines, at most
         #[arg(short = 'n', long, default_value_t = 100)]
         lines: usize,
+        /// Only lines since then: a length of time (15m, 2h, 1d) or a moment (2026-11-27T06:00)
+        #[arg(long)]
+        since: Option<String>,
+        /// Go on with new lines until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
     },
     /// Run a command inside a running workload, such as `exec prod/postgres -- psql`
     ///
@@ -98,17 +116,66 @@ pub enum Command {
     },
     /// Remove an environment with its data; production needs a last backup or a reason
     Destroy(DestroyOptions),
-    /// Show past operations
-    History,
+    /// Show past operations, newest first
+    History {
+        /// Only operations that touched this environment
+        environment: Option<EnvironmentName>,
+        /// The steps of one operation
+        #[arg(long)]
+        operation: Option<u64>,
+    },
     /// Stop every workload and the supervisor; data stays, apply starts them again
-    Stop,
+    Stop {
+        /// Only show what would be stopped
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print the JSON Schema of the estate file
     Schema,
-    /// Print shell completions
+    /// Print shell completions: `source <(springtide completion bash)`
     Completion {
         /// Which shell
         shell: clap_complete::Shell,
     },
     /// Print the version
     Version,
+}
+
+/// What `destroy` is asked besides the name.
+#[derive(clap::Args)]
+pub struct DestroyOptions {
+    /// Environment to destroy
+    pub environment: EnvironmentName,
+    /// The name once more, in place of typing it
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+    /// Back up database and files first, into this new folder (default: in the state folder)
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, conflicts_with = "reason")]
+    pub final_backup: Option<Option<PathBuf>>,
+    /// Destroy without a backup, and keep this reason in the history
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Only show the plan
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Reads a workload and says which word of it is wrong.
+fn workload(text: &str) -> Result<WorkloadId, String> {
+    let (environment, word) = text.split_once('/').map_or((None, text), |(name, word)| (Some(name), word));
+    let roles: &[Role] = if environment.is_some() { &Role::ENVIRONMENT } else { &Role::ESTATE };
+    match Role::from_word(word) {
+        Some(role) if roles.contains(&role) => text.parse().map_err(|error| format!("{error}")),
+        Some(_) if environment.is_some() => Err(format!("{word} belongs to the whole estate; write {word}")),
+        Some(_) => Err(format!("{word} is a role of an environment; write it as prod/{word}")),
+        None => {
+            let all = Role::ENVIRONMENT.into_iter().chain(Role::ESTATE).map(Role::as_str);
+            let known = listed(roles.iter().map(|role| role.as_str()));
+            Err(match nearest(word, all) {
+                Some(near) => format!("{word:?} is no role; did you mean {near}? There is {known}"),
+                None if environment.is_some() => format!("{word:?} is no role; there is {known}"),
+                None => format!("write environment/role, such as prod/web, or one of {known}"),
+            })
+        }
+    }
 }

@@ -1,20 +1,35 @@
 //! Wiring: the driver, the secrets and the store behind a state folder, and the operation lock.
+//!
+//! The state folder is believed only after [`guard`]: it is trusted by a process that is root.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use springtide_core::check::{CheckedEstate, DriverKind, parse_and_check};
+use springtide_core::names::EnvironmentName;
 use springtide_core::observe::Observation;
 use springtide_core::plan::{Plan, plan};
+use springtide_core::spec::MAX_BYTES;
+use springtide_core::spec::suggest::{listed, nearest};
 use springtide_driver::ProcessDriver;
 use springtide_server::Estate;
 
 use crate::args::Cli;
-use crate::failure::{Failure, code};
-use crate::printer;
+use crate::failure::{Failure, NOTHING, code, no_room};
+use crate::{printer, times};
+
+/// Free bytes below which nothing is opened: the store itself could not be written.
+const LEAST_TO_OPEN: u64 = 1 << 20;
+/// Free bytes below which no operation begins: logs and write-ahead logs of what runs need that much.
+const LEAST_TO_ACT: u64 = 64 << 20;
+/// Longest wait for what is seen. Every look of its own has a shorter deadline, but for the
+/// supervisor's answer.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// The clock, seconds since 1970.
 pub fn now() -> i64 {
@@ -24,63 +39,181 @@ pub fn now() -> i64 {
 /// Reads and checks the estate file.
 pub fn load(cli: &Cli) -> Result<CheckedEstate, Failure> {
     let name = cli.file.display().to_string();
-    let text = std::fs::read_to_string(&cli.file).map_err(|error| {
-        Failure::new(
-            code::INVALID,
-            "E0001",
-            format!("cannot read the estate file {name}: {error}"),
-            "Nothing was changed.",
-            "springtide init, or name the file with --file",
-        )
+    let text = read(&cli.file).map_err(|why| {
+        let next = "springtide init, or name the file with --file";
+        Failure::new(code::INVALID, "E0006", format!("cannot read the estate file {name}: {why}"), NOTHING, next)
     })?;
     parse_and_check(&name, &text).map_err(|report| {
         let id = "E0100";
         if cli.json {
             let message = "the estate file has errors";
-            return Failure::new(code::INVALID, id, message, "Nothing was changed.", "springtide check")
+            return Failure::new(code::INVALID, id, message, NOTHING, "springtide check")
                 .with_details(report.to_json());
         }
-        printer::talk(&report.render(100, false, true), "");
-        Failure::new(
-            code::INVALID,
-            id,
-            format!("{name} is not valid"),
-            "Nothing was changed.",
-            "mend it, then springtide check",
-        )
+        let width = printer::width().unwrap_or(100);
+        printer::talk(&report.render(width, printer::colour_talk(), printer::unicode()), "");
+        Failure::new(code::INVALID, id, format!("{name} is not valid"), NOTHING, "mend it, then springtide check")
+    })
+}
+
+/// The estate file, or in a few words why there is none.
+pub fn load_reason(cli: &Cli) -> Result<CheckedEstate, String> {
+    let text = read(&cli.file).map_err(|why| format!("{}: {why}", cli.file.display()))?;
+    parse_and_check("estate", &text).map_err(|report| match report.diagnostics() {
+        [one] => format!("{} has a mistake: {}", cli.file.display(), one.message),
+        many => format!("{} has {} mistakes", cli.file.display(), many.len()),
+    })
+}
+
+/// The estate file for those who can do without it.
+pub fn load_quietly(cli: &Cli) -> Option<CheckedEstate> {
+    parse_and_check("estate", &read(&cli.file).ok()?).ok()
+}
+
+/// The text of an estate file, at most a little more than what is allowed.
+fn read(path: &Path) -> Result<String, String> {
+    let file = File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        _ => error.to_string(),
+    })?;
+    let meta = file.metadata().map_err(|error| error.to_string())?;
+    if meta.is_dir() {
+        return Err("it is a folder".to_owned());
+    }
+    if meta.len() > MAX_BYTES as u64 {
+        return Err(format!("it has {} MiB; an estate file may have {}", meta.len() >> 20, MAX_BYTES >> 20));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("it is not text in UTF-8 (line {line}, byte {at})")
     })
 }
 
 /// The driver alone.
 pub fn driver(cli: &Cli) -> Result<ProcessDriver, Failure> {
     let binary = std::env::current_exe()?;
-    Ok(ProcessDriver::new(std::path::absolute(&cli.state)?, binary, std::path::absolute(&cli.cache)?))
+    Ok(ProcessDriver::new(state(cli)?, binary, std::path::absolute(&cli.cache)?))
+}
+
+/// The state folder as an absolute path.
+pub fn state(cli: &Cli) -> Result<PathBuf, Failure> {
+    Ok(std::path::absolute(&cli.state)?)
+}
+
+/// What is wrong with the state folder; nothing if it does not exist yet.
+pub fn guard(state: &Path) -> Result<(), Failure> {
+    let refuse = |code, what: String, next: String| Err(Failure::new(code, "E0905", what, NOTHING, next));
+    let shown = state.display();
+    let meta = match std::fs::metadata(state) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            let what = format!("cannot look at the state folder {shown}: {error}");
+            return refuse(code::INVALID, what, "name a folder with --state".into());
+        }
+    };
+    let me = nix::unistd::geteuid().as_raw();
+    if !meta.is_dir() {
+        let what = format!("the state folder {shown} is not a folder");
+        refuse(code::INVALID, what, "name a folder with --state".into())
+    } else if meta.uid() != me {
+        let what = format!("the state folder {shown} belongs to user {}, not to user {me}", meta.uid());
+        refuse(code::DENIED, what, format!("chown {me} {shown}"))
+    } else if meta.mode() & 0o022 != 0 {
+        let what = format!("others may write into the state folder {shown} (mode {:04o})", meta.mode() & 0o7777);
+        refuse(code::DENIED, what, format!("chmod go-w {shown}"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Refuses everybody but root.
+pub fn need_root() -> Result<(), Failure> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let message = "the process driver changes users and mounts, and its state holds secrets: it must run as root";
+    Err(Failure::new(code::DENIED, "E0901", message, NOTHING, "run it with sudo"))
 }
 
 /// Opens the state folder, making it if it is not there.
 pub fn open(cli: &Cli) -> Result<Estate, Failure> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err(Failure::new(
-            code::DENIED,
-            "E0901",
-            "the process driver changes users and mounts and must run as root",
-            "Nothing was changed.",
-            "run it with sudo",
-        ));
-    }
-    let state = std::path::absolute(&cli.state)?;
-    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&state)?;
-    let store = springtide_server::store::Store::open(&state.join("springtide.db"))?;
+    need_root()?;
+    let state = state(cli)?;
+    guard(&state)?;
+    room(&state, LEAST_TO_OPEN)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&state).map_err(|error| match error.kind() {
+        std::io::ErrorKind::ReadOnlyFilesystem => Failure::from(error),
+        _ => {
+            let message = format!("cannot make the state folder {}: {error}", state.display());
+            Failure::new(code::INVALID, "E0905", message, NOTHING, "name a folder with --state")
+        }
+    })?;
+    let store = springtide_server::store::Store::open(&state.join("springtide.db")).map_err(|error| {
+        let unwritable = nix::unistd::access(&state, nix::unistd::AccessFlags::W_OK).is_err();
+        match Failure::from(error) {
+            // SQLite cannot make its side files there and only says that it cannot open.
+            failure if unwritable && !failure.is("E0912") => read_only(&state),
+            failure => failure,
+        }
+    })?;
     let secrets = springtide_data::secrets::SecretStore::open(state.join("secrets"))?;
     let proxy = springtide_server::routes::Proxy::new()?;
     Ok(Estate { driver: Arc::new(driver(cli)?), secrets, store, proxy, state })
+}
+
+fn read_only(state: &Path) -> Failure {
+    let message = format!("the state folder {} is read-only", state.display());
+    let next = "mount it writable or name another folder with --state";
+    Failure::new(code::FAILED, "E0909", message, NOTHING, next)
+}
+
+/// Opens the state folder if there is one; looking makes none.
+pub fn open_there(cli: &Cli) -> Result<Option<Estate>, Failure> {
+    need_root()?;
+    let state = state(cli)?;
+    guard(&state)?;
+    if state.join("springtide.db").exists() { open(cli).map(Some) } else { Ok(None) }
+}
+
+fn room(state: &Path, least: u64) -> Result<(), Failure> {
+    let there = state.ancestors().find(|path| path.exists());
+    let Some(stat) = there.and_then(|path| nix::sys::statvfs::statvfs(path).ok()) else { return Ok(()) };
+    let free = stat.blocks_available() * stat.fragment_size();
+    if free >= least {
+        return Ok(());
+    }
+    let (exit, id, next) = no_room();
+    let message =
+        format!("{} KiB are free where {} is; this needs {} at least", free >> 10, state.display(), least >> 10);
+    Err(Failure::new(exit, id, message, NOTHING, next))
+}
+
+/// Refuses to begin an operation where it could not end.
+pub fn room_to_act(estate: &Estate) -> Result<(), Failure> {
+    room(&estate.state, LEAST_TO_ACT)
+}
+
+/// What is seen now.
+pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, Failure> {
+    match tokio::time::timeout(LOOK, springtide_server::observe::observe(estate, now)).await {
+        Ok(seen) => Ok(seen?),
+        Err(_) => {
+            let message = format!("the supervisor does not answer within {} s", LOOK.as_secs());
+            Err(Failure::new(code::UNREACHABLE, "E0910", message, NOTHING, "springtide doctor"))
+        }
+    }
 }
 
 /// Loads, observes and plans.
 pub async fn look(cli: &Cli, estate: &Estate, now: i64) -> Result<(CheckedEstate, Observation, Plan), Failure> {
     let checked = load(cli)?;
     debug_assert_eq!(checked.platform.driver, DriverKind::Process, "check refuses the others");
-    let seen = springtide_server::observe::observe(estate, now).await?;
+    let seen = observe(estate, now).await?;
     let planned = plan(&checked, &seen, now);
     let notes = springtide_core::lint::lint(&planned);
     if let Some(note) = notes.first() {
@@ -88,33 +221,83 @@ pub async fn look(cli: &Cli, estate: &Estate, now: i64) -> Result<(CheckedEstate
             code::FAILED,
             "E0803",
             format!("the plan does not pass its lint: {note}"),
-            "Nothing was changed.",
+            NOTHING,
             "this is a bug of Springtide; please report it with the estate file",
         ));
     }
     Ok((checked, seen, planned))
 }
 
+/// The failure for an environment that is not there, with the nearest that is.
+pub fn no_such<'a>(wanted: &str, known: impl IntoIterator<Item = &'a EnvironmentName>) -> Failure {
+    let known: Vec<&str> = known.into_iter().map(EnvironmentName::as_str).collect();
+    let message = match nearest(wanted, known.iter().copied()) {
+        Some(near) => format!("there is no environment {wanted}; did you mean {near}?"),
+        None => format!("there is no environment {wanted}; there is {}", listed(known.iter().copied())),
+    };
+    let next = match nearest(wanted, known) {
+        Some(near) => format!("the same with {near}"),
+        None => "springtide status".to_owned(),
+    };
+    Failure::new(code::INVALID, "E0908", message, NOTHING, next)
+}
+
 /// One operation at a time on a state folder; held until dropped, and by the kernel's doing given
 /// back when the process dies.
 pub fn lock(estate: &Estate) -> Result<Flock<File>, Failure> {
-    let path = estate.state.join("operation.lock");
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-    let mut holder = String::new();
-    file.read_to_string(&mut holder)?;
+    lock_at(&estate.state)
+}
+
+/// The same for those who need no store.
+pub fn lock_at(state: &Path) -> Result<Flock<File>, Failure> {
+    let path = state.join("operation.lock");
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut held) => {
             held.set_len(0)?;
             held.rewind()?;
-            write!(held, "pid {}", std::process::id())?;
+            // The line is for people; the lock itself is the kernel's.
+            let verb = std::env::args().skip(1).find(|word| VERBS.contains(&word.as_str()));
+            write!(held, "{} {} {}", std::process::id(), now(), verb.as_deref().unwrap_or("command"))?;
             Ok(held)
         }
-        Err(_) => Err(Failure::new(
-            code::CONFLICT,
-            "E0802",
-            format!("another operation is under way ({})", holder.trim()),
-            "Nothing was changed by this call.",
-            "wait for it, then springtide plan",
-        )),
+        Err(_) => {
+            let (next, message) =
+                ("wait for it, then springtide plan", format!("another operation is under way: {}", holder(&path)));
+            Err(Failure::new(code::CONFLICT, "E0802", message, "Nothing was changed by this call.", next))
+        }
     }
+}
+
+/// Verbs that take the lock.
+const VERBS: [&str; 4] = ["apply", "stop", "destroy", "exec"];
+
+/// Who holds the lock, as its holder wrote it down.
+pub fn holder(path: &Path) -> String {
+    // It writes its name down just after it got the lock.
+    for _ in 0..10 {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        if let [pid, since, verb] = text.split_whitespace().collect::<Vec<_>>().as_slice()
+            && let Ok(since) = since.parse()
+        {
+            return format!("springtide {verb}, pid {pid}, since {}", times::person(since, now()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    "it does not say who".to_owned()
+}
+
+/// Whether somebody holds the operation lock now, told by the kernel's own list: trying the lock
+/// would make an apply fail that tries it in the same moment.
+pub fn busy(state: &Path) -> Option<String> {
+    let path = state.join("operation.lock");
+    let inode = std::fs::metadata(&path).ok()?.ino().to_string();
+    let pid = std::fs::read_to_string(&path).ok()?.split_whitespace().next()?.to_owned();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    // `1: FLOCK ADVISORY WRITE pid major:minor:inode 0 EOF`
+    let held = locks.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(4) == Some(&pid.as_str()) && words.get(5).is_some_and(|it| it.rsplit(':').next() == Some(&inode))
+    });
+    held.then(|| holder(&path))
 }

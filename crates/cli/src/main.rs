@@ -1,10 +1,19 @@
 //! The one binary `springtide`: arguments, printing, commands, wiring. Nothing is decided here.
 
+// A test that cannot go on says so best by panicking.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod args;
 mod commands;
+mod complete;
 mod context;
 mod failure;
+mod mask;
+mod plan_file;
 mod printer;
+mod progress;
+mod times;
+mod usage;
 
 use clap::Parser as _;
 
@@ -22,18 +31,19 @@ fn main() -> std::process::ExitCode {
     {
         return commands::notice(port);
     }
+    if complete::asked() {
+        return complete::answer();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return std::process::ExitCode::from(if error.use_stderr() { 3 } else { 0 });
-        }
+        Err(error) => return usage::report(&error, &words),
     };
+    printer::settle(printer::Wishes { quiet: cli.quiet, verbose: cli.verbose, json: cli.json });
+    let json = cli.json;
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return failure::Failure::from(error).report(cli.json),
+        Err(error) => return failure::Failure::from(error).report(json),
     };
-    let json = cli.json;
     match runtime.block_on(run(cli)) {
         Ok(code) => std::process::ExitCode::from(code),
         Err(failure) => failure.report(json),
@@ -42,20 +52,28 @@ fn main() -> std::process::ExitCode {
 
 async fn run(cli: Cli) -> Result<u8, failure::Failure> {
     match &cli.command {
-        Command::Init { path } => commands::init(&cli, path),
+        Command::Init { path, dry_run } => commands::init(&cli, path, *dry_run),
         Command::Check => commands::check(&cli),
         Command::Plan { out } => commands::plan(&cli, out.as_deref()).await,
         Command::Apply { plan, yes, dry_run } => commands::apply(&cli, plan.as_deref(), *yes, *dry_run).await,
         Command::Status { environment } => commands::status(&cli, environment.as_ref()).await,
+        Command::Doctor => commands::doctor(&cli).await,
         Command::Explain { thing } => commands::explain(&cli, thing).await,
-        Command::Logs { workload, lines } => commands::logs(&cli, workload, *lines),
+        Command::Logs { workload, lines, since, follow } => {
+            commands::logs(
+                &cli,
+                workload,
+                &commands::LogWishes { lines: *lines, since: since.as_deref(), follow: *follow },
+            )
+            .await
+        }
         Command::Exec { workload, command } => commands::exec(&cli, workload, command).await,
         Command::Open { environment } => commands::open(&cli, environment).await,
         Command::Destroy(options) => commands::destroy(&cli, options).await,
-        Command::History => commands::history(&cli),
-        Command::Stop => commands::stop(&cli).await,
-        Command::Schema => commands::schema(),
-        Command::Completion { shell } => commands::completion(*shell),
+        Command::History { environment, operation } => commands::history(&cli, environment.as_ref(), *operation),
+        Command::Stop { dry_run } => commands::stop(&cli, *dry_run).await,
+        Command::Schema => commands::schema(&cli),
+        Command::Completion { shell } => commands::completion(&cli, *shell),
         Command::Version => commands::version(&cli),
     }
 }

@@ -54,6 +54,8 @@ pub enum ExecuteError {
 
 /// What happens while steps are executed.
 pub trait Progress: Send + Sync {
+    /// The operation is written down under its number and has so many steps.
+    fn started(&self, _operation: u64, _steps: usize) {}
     /// A step begins: its number from 0, of how many, its environment and its title.
     fn begin(&self, number: usize, of: usize, environment: Option<&EnvironmentName>, title: &str);
     /// Something inside the step is worth saying.
@@ -96,6 +98,7 @@ pub async fn execute(execution: &Execution<'_>, plan: &Plan, progress: &dyn Prog
         .collect();
     let steps = plan.environments.iter().flat_map(|it| it.steps.iter().map(|step| (it.environment.as_ref(), step)));
     let total = plan.steps().count();
+    progress.started(operation, total);
     for (number, (environment, step)) in steps.enumerate() {
         let title = step.action.title();
         if progress.cancelled() {

@@ -34,6 +34,36 @@ pub enum StoreError {
     },
 }
 
+/// What of the machine is behind a [`StoreError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreTrouble {
+    /// No room on its file system.
+    Full,
+    /// Its file or file system may not be written.
+    ReadOnly,
+    /// Its file is no store, or not whole.
+    Damaged,
+    /// A newer Springtide wrote it.
+    Newer,
+}
+
+impl StoreError {
+    /// The trouble, if it is one that a person must mend.
+    pub fn trouble(&self) -> Option<StoreTrouble> {
+        use rusqlite::ErrorCode as C;
+        match self {
+            StoreError::Newer { .. } => Some(StoreTrouble::Newer),
+            StoreError::Sqlite { source, .. } => match source.sqlite_error_code()? {
+                C::DiskFull => Some(StoreTrouble::Full),
+                C::ReadOnly => Some(StoreTrouble::ReadOnly),
+                // A missing table: the file is a database of somebody else.
+                C::NotADatabase | C::DatabaseCorrupt | C::Unknown => Some(StoreTrouble::Damaged),
+                _ => None,
+            },
+        }
+    }
+}
+
 fn sqlite(verb: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |source| StoreError::Sqlite { verb, source }
 }
@@ -68,6 +98,23 @@ pub struct OperationRecord {
     pub outcome: Option<String>,
     /// Steps begun and steps done.
     pub steps: (u64, u64),
+}
+
+/// A recorded step.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StepRecord {
+    /// Its number from 0.
+    pub number: u64,
+    /// Its environment; none for the estate's own parts.
+    pub environment: Option<String>,
+    /// What it did.
+    pub title: String,
+    /// When it began, seconds since 1970.
+    pub began: i64,
+    /// When it ended; none while it runs or if it was cut off.
+    pub ended: Option<i64>,
+    /// Why it failed.
+    pub error: Option<String>,
 }
 
 /// The store.
@@ -237,6 +284,27 @@ impl Store {
         rows.collect::<Result<_, _>>().map_err(sqlite("read"))
     }
 
+    /// The steps of an operation, in order.
+    pub fn steps(&self, operation: u64) -> Result<Vec<StepRecord>, StoreError> {
+        let connection = self.connection();
+        let select =
+            "SELECT number, environment, title, began, ended, error FROM steps WHERE operation = ?1 ORDER BY number";
+        let mut select = connection.prepare(select).map_err(sqlite("read"))?;
+        let rows = select
+            .query_map([operation as i64], |row| {
+                Ok(StepRecord {
+                    number: row.get::<_, i64>(0)? as u64,
+                    environment: row.get(1)?,
+                    title: row.get(2)?,
+                    began: row.get(3)?,
+                    ended: row.get(4)?,
+                    error: row.get(5)?,
+                })
+            })
+            .map_err(sqlite("read"))?;
+        rows.collect::<Result<_, _>>().map_err(sqlite("read"))
+    }
+
     /// The step an operation was in when it was cut off, if the newest one was. Commands that people
     /// run inside workloads take no steps and are passed over: one may be open while another plan is applied.
     pub fn interrupted(&self) -> Result<Option<(u64, String)>, StoreError> {
@@ -293,6 +361,7 @@ mod tests {
         store.end(operation, "done", 13).unwrap();
         assert_eq!(store.interrupted().unwrap(), None);
         assert_eq!(store.operations(5).unwrap()[1].steps, (1, 1));
+        assert_eq!(store.steps(operation).unwrap()[0].title, "run proxy");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

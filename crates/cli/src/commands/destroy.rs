@@ -1,37 +1,17 @@
 //! `springtide destroy`: shows what goes, asks for the name, and carries the plan out.
 
 use std::io::{BufRead as _, IsTerminal as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use springtide_core::names::EnvironmentName;
-use springtide_core::observe::Observation;
 use springtide_core::plan::destroy::{Proof, destroy as plan_destroy};
 use springtide_server::execute::Execution;
 
-use super::apply::{carry_out, refused, show};
-use crate::args::Cli;
-use crate::context::{load, lock, now, open};
+use super::apply::carry_out;
+use super::show::{refused, show};
+use crate::args::{Cli, DestroyOptions};
+use crate::context::{load, lock, no_such, now, observe, open};
 use crate::failure::{Failure, code};
 use crate::printer;
-
-/// What was asked besides the name.
-#[derive(clap::Args)]
-pub struct DestroyOptions {
-    /// Environment to destroy
-    pub environment: EnvironmentName,
-    /// The name once more, in place of typing it
-    #[arg(long, value_name = "NAME")]
-    pub confirm: Option<String>,
-    /// Back up database and files first, into this new folder (default: in the state folder)
-    #[arg(long, value_name = "FOLDER", num_args = 0..=1, conflicts_with = "reason")]
-    pub final_backup: Option<Option<PathBuf>>,
-    /// Destroy without a backup, and keep this reason in the history
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-    /// Only show the plan
-    #[arg(long)]
-    pub dry_run: bool,
-}
 
 /// `springtide destroy`
 pub async fn destroy(cli: &Cli, options: &DestroyOptions) -> Result<u8, Failure> {
@@ -40,9 +20,9 @@ pub async fn destroy(cli: &Cli, options: &DestroyOptions) -> Result<u8, Failure>
     let checked = load(cli)?;
     let _held = if options.dry_run { None } else { Some(lock(&estate)?) };
     let at = now();
-    let seen = springtide_server::observe::observe(&estate, at).await?;
+    let seen = observe(&estate, at).await?;
     if !seen.environments.contains_key(name) {
-        return Err(nothing(&seen, name));
+        return Err(no_such(name.as_str(), seen.environments.keys()));
     }
     let proof = proof(options, &estate.state, at)?;
     let declared = checked.environments.iter().find(|it| it.name == *name);
@@ -53,7 +33,7 @@ pub async fn destroy(cli: &Cli, options: &DestroyOptions) -> Result<u8, Failure>
         return Err(Failure::new(code::FAILED, "E0803", message, "Nothing was changed.", next));
     }
     if options.dry_run || !cli.json {
-        show(cli, &planned)?;
+        show(cli, &planned);
     }
     refused(cli, &planned)?;
     if options.dry_run {
@@ -64,26 +44,19 @@ pub async fn destroy(cli: &Cli, options: &DestroyOptions) -> Result<u8, Failure>
         estate.store.end(operation, "cut off", at)?;
     }
     let execution = Execution { estate: &estate, checked: &checked, seen: &seen, now: at, clock: now };
-    let operation = carry_out(cli, &execution, &planned, &format!("destroy {name}")).await?;
+    let operation = carry_out(&execution, &planned, &format!("destroy {name}")).await?;
     if cli.json {
         let answer = serde_json::json!({ "version": 1, "operation": operation, "plan": planned.id, "environment": name,
             "outcome": "done" });
-        printer::data(&format!("{answer}\n"));
+        printer::json(&answer);
         return Ok(0);
     }
     printer::data(&format!("{name} is destroyed\n"));
     if declared.is_some() {
         let rest = format!(" {name} is still in {}; the next apply makes it anew", cli.file.display());
-        printer::talk(&printer::yellow("note"), &rest);
+        printer::note(&printer::yellow("note"), &rest);
     }
     Ok(0)
-}
-
-fn nothing(seen: &Observation, name: &EnvironmentName) -> Failure {
-    let known: Vec<&str> = seen.environments.keys().map(EnvironmentName::as_str).collect();
-    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    let message = format!("no environment {name} exists here (there are: {known})");
-    Failure::new(code::INVALID, "E0908", message, "Nothing was changed.", "springtide status")
 }
 
 /// What the person gives as proof, with a folder that can be written into the plan.

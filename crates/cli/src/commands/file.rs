@@ -3,12 +3,12 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use clap::CommandFactory as _;
+use serde_json::json;
 
 use crate::args::Cli;
 use crate::context::load;
-use crate::failure::{Failure, code};
-use crate::printer;
+use crate::failure::{Failure, NOTHING, code, trouble};
+use crate::{complete, printer, times};
 
 const TEMPLATE: &str = "\
 # One Odoo on this machine. `springtide schema` prints all fields for your editor.
@@ -24,20 +24,32 @@ environments:
 ";
 
 /// `springtide init`
-pub fn init(cli: &Cli, path: &Path) -> Result<u8, Failure> {
-    let made = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
-    let mut file = made.map_err(|error| {
-        let message = format!("cannot write {}: {error}", path.display());
-        Failure::new(code::INVALID, "E0902", message, "Nothing was changed.", "choose another path, or edit that file")
-    })?;
-    file.write_all(TEMPLATE.as_bytes())?;
+pub fn init(cli: &Cli, path: &Path, dry_run: bool) -> Result<u8, Failure> {
+    let shown = path.display();
+    let refuse = |error: std::io::Error| {
+        let message = format!("cannot write {shown}: {error}");
+        let (exit, id, next) =
+            trouble(&error).unwrap_or((code::INVALID, "E0902", "choose another path, or edit that file".into()));
+        Failure::new(exit, id, message, NOTHING, next)
+    };
+    if dry_run && path.symlink_metadata().is_ok() {
+        return Err(refuse(std::io::ErrorKind::AlreadyExists.into()));
+    }
+    if !dry_run {
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(refuse)?;
+        file.write_all(TEMPLATE.as_bytes()).map_err(|error| {
+            // Half a file would be in the way of the next try.
+            let _ = std::fs::remove_file(path);
+            refuse(error)
+        })?;
+    }
     if cli.json {
-        printer::data(&format!("{}\n", serde_json::json!({ "version": 1, "written": path })));
-    } else if !cli.quiet {
-        printer::talk(
-            "wrote ",
-            &format!("{}\nnext: springtide check | springtide plan | springtide apply", path.display()),
-        );
+        printer::json(&json!({ "version": 1, "path": path, "written": !dry_run, "text": TEMPLATE }));
+    } else if dry_run {
+        printer::note("", &format!("would write {shown}:"));
+        printer::data(TEMPLATE);
+    } else {
+        printer::note("wrote ", &format!("{shown}\nnext: springtide check | springtide plan | springtide apply"));
     }
     Ok(0)
 }
@@ -46,11 +58,16 @@ pub fn init(cli: &Cli, path: &Path) -> Result<u8, Failure> {
 pub fn check(cli: &Cli) -> Result<u8, Failure> {
     let checked = load(cli)?;
     if cli.json {
-        printer::data(&format!("{}\n", serde_json::json!({ "version": 1, "valid": true, "estate": checked })));
+        let mut estate = serde_json::to_value(&checked)?;
+        for (peak, checked) in estate["peaks"].as_array_mut().into_iter().flatten().zip(&checked.peaks) {
+            peak["from"] = times::utc(checked.from).into();
+            peak["to"] = times::utc(checked.to).into();
+        }
+        printer::json(&json!({ "version": 1, "valid": true, "estate": estate }));
         return Ok(0);
     }
     for note in &checked.notes {
-        printer::talk(&printer::yellow("note"), &format!(" {}: {}", note.code, note.text));
+        printer::note(&printer::yellow("note"), &format!(" {}: {}", note.code, note.text));
     }
     let many = checked.environments.len();
     printer::data(&format!("{} is valid: {many} environments, {} peaks\n", cli.file.display(), checked.peaks.len()));
@@ -58,16 +75,23 @@ pub fn check(cli: &Cli) -> Result<u8, Failure> {
 }
 
 /// `springtide schema`
-pub fn schema() -> Result<u8, Failure> {
-    printer::data(&format!("{:#}\n", springtide_core::spec::schema()));
+pub fn schema(cli: &Cli) -> Result<u8, Failure> {
+    let schema = springtide_core::spec::schema();
+    match cli.json {
+        true => drop(printer::json(&json!({ "version": 1, "schema": schema }))),
+        false => printer::data(&format!("{schema:#}\n")),
+    }
     Ok(0)
 }
 
 /// `springtide completion SHELL`
-pub fn completion(shell: clap_complete::Shell) -> Result<u8, Failure> {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "springtide", &mut text);
-    printer::data(&String::from_utf8_lossy(&text));
+pub fn completion(cli: &Cli, shell: clap_complete::Shell) -> Result<u8, Failure> {
+    let shell = shell.to_string();
+    let script = complete::registration(&shell)?;
+    match cli.json {
+        true => drop(printer::json(&json!({ "version": 1, "shell": shell, "script": script }))),
+        false => drop(printer::raw(&script)),
+    }
     Ok(0)
 }
 
@@ -75,7 +99,7 @@ pub fn completion(shell: clap_complete::Shell) -> Result<u8, Failure> {
 pub fn version(cli: &Cli) -> Result<u8, Failure> {
     let version = env!("CARGO_PKG_VERSION");
     match cli.json {
-        true => printer::data(&format!("{}\n", serde_json::json!({ "version": 1, "springtide": version }))),
+        true => drop(printer::json(&json!({ "version": 1, "springtide": version }))),
         false => printer::data(&format!("springtide {version}\n")),
     }
     Ok(0)

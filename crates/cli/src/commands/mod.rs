@@ -2,15 +2,26 @@
 
 mod apply;
 mod destroy;
+mod doctor;
 mod exec;
+mod explain;
 mod file;
-mod look;
+mod history;
+mod logs;
+mod open;
+mod show;
+mod status;
 
 pub use apply::{apply, plan, stop};
-pub use destroy::{DestroyOptions, destroy};
+pub use destroy::destroy;
+pub use doctor::doctor;
 pub use exec::exec;
+pub use explain::explain;
 pub use file::{check, completion, init, schema, version};
-pub use look::{explain, history, logs, open, status};
+pub use history::history;
+pub use logs::{LogWishes, logs};
+pub use open::open;
+pub use status::status;
 
 /// The notice server, as its workload.
 pub fn notice(port: &str) -> std::process::ExitCode {

@@ -75,6 +75,12 @@ pub const COMMANDS: &[Explanation] = &[
          changed.",
     ),
     row(
+        "E0811",
+        "not a plan of this program",
+        "`apply` takes a file that `springtide plan -o FILE` of the same version wrote, whole and unedited. Make it \
+         anew: a plan is only good for what was seen when it was made. Nothing was changed.",
+    ),
+    row(
         "E0900",
         "something unforeseen failed",
         "The message is what the system or a program said; no rule of Springtide stands behind it. Nothing further was \
@@ -106,7 +112,7 @@ pub const COMMANDS: &[Explanation] = &[
     ),
     row(
         "E0905",
-        "the state folder belongs to somebody else",
+        "the state folder is not safe",
         "The folder named by `--state` holds keys and data, so it and what is in it must belong to root and must not be \
          writable by others. Somebody else's folder could make root read or write where it should not. Nothing was \
          changed. Set owner and permissions right (`chown root:root`, `chmod 711`), or name another folder.",
@@ -129,5 +135,42 @@ pub const COMMANDS: &[Explanation] = &[
         "the name does not exist",
         "The command needs the name of something that exists, and nothing of that name was found here. Nothing was \
          changed. `springtide status` lists environments and workloads, `springtide history` operations.",
+    ),
+    row(
+        "E0909",
+        "the state folder is read-only",
+        "Its file system is mounted read-only, or its files may not be written. Nothing was changed. Mount it \
+         writable, or name another folder with --state.",
+    ),
+    row(
+        "E0910",
+        "nobody answers",
+        "The supervisor or the proxy's administration API does not answer, or answers nonsense. Workloads run on \
+         without the supervisor; the next `apply` starts one and adopts them. If it hangs, end the pid that \
+         supervisor.json names. `springtide doctor` says which of the two it is.",
+    ),
+    row(
+        "E0911",
+        "the command line is not understood",
+        "The verb, a flag or a value is unknown, wrong or missing. Near words are suggested; --help shows what \
+         there is. Nothing was changed.",
+    ),
+    row(
+        "E0912",
+        "the store cannot be read",
+        "springtide.db is damaged or is no store of Springtide. Workloads do not need it to run, and `springtide \
+         stop` works without it. It holds the slot of each environment, the hosts of certificates and the journal: \
+         put its copy back. Without a copy move it aside only if no environment is to be kept.",
+    ),
+    row(
+        "E0913",
+        "the secrets cannot be decrypted",
+        "secrets/identity.txt is the key of every secret in the state folder. It is missing, damaged or another \
+         one. Without it no secret can be read: put it back from its copy.",
+    ),
+    row(
+        "E0914",
+        "the store is newer than this program",
+        "A newer Springtide has written springtide.db. Use that one; going back is not possible.",
     ),
 ];

@@ -1,0 +1,52 @@
+//! `springtide open`: where an environment is and how to log in.
+
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use springtide_core::check::CheckedEstate;
+use springtide_core::names::EnvironmentName;
+use springtide_core::plan::environment::base_url;
+use springtide_core::workload::{SecretName, SecretRef};
+use springtide_server::Estate;
+
+use crate::args::Cli;
+use crate::context::{load, no_such, open_there};
+use crate::failure::{Failure, NOTHING, code};
+use crate::printer;
+
+/// `springtide open`
+pub async fn open(cli: &Cli, environment: &EnvironmentName) -> Result<u8, Failure> {
+    let checked = load(cli)?;
+    if !checked.environments.iter().any(|it| &it.name == environment) {
+        return Err(no_such(environment.as_str(), checked.environments.iter().map(|it| &it.name)));
+    }
+    let Some(estate) = open_there(cli)? else { return Err(not_there(environment)) };
+    login(cli, &estate, &checked, environment)?;
+    Ok(0)
+}
+
+fn not_there(name: &EnvironmentName) -> Failure {
+    let message = format!("{name} is declared and does not exist yet");
+    Failure::new(code::PENDING, "E0903", message, NOTHING, "springtide apply")
+}
+
+/// Says where an environment is. People are shown the first password, programs are not.
+pub fn login(cli: &Cli, estate: &Estate, checked: &CheckedEstate, name: &EnvironmentName) -> Result<(), Failure> {
+    let Some(environment) = checked.environments.iter().find(|it| &it.name == name) else {
+        return Err(no_such(name.as_str(), checked.environments.iter().map(|it| &it.name)));
+    };
+    let url = base_url(checked, &environment.host);
+    let secret = SecretRef { environment: Some(name.clone()), name: SecretName::OdooAdmin };
+    if !estate.secrets.exists(&secret) {
+        return Err(not_there(name));
+    }
+    if cli.json {
+        printer::json(&json!({ "version": 1, "environment": name, "url": url, "user": "admin" }));
+        return Ok(());
+    }
+    let password = estate.secrets.get(&secret)?;
+    printer::data(&format!(
+        "{name} is at {url}\n  user admin, first password {}\n  Change it after the first login. Your browser will ask about the estate's own certificate authority.\n",
+        password.expose_secret()
+    ));
+    Ok(())
+}
