@@ -14,7 +14,6 @@ use springtide_core::observe::{EnvironmentObservation, Observed, WorkloadState};
 use springtide_core::plan::destroy::Proof;
 use springtide_core::plan::{Action, Plan, Risk, plan};
 use springtide_core::units::ByteSize;
-use springtide_core::workload::WorkloadId;
 
 mod world;
 use world::World;
