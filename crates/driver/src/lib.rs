@@ -8,7 +8,7 @@ pub mod fake;
 pub mod process;
 pub mod shell;
 
-pub use process::{ProcessDriver, hidden_command};
+pub use process::{Leftover, LeftoverKind, ProcessDriver, hidden_command};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

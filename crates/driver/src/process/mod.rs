@@ -21,6 +21,7 @@ mod handle;
 mod hidden;
 mod identity;
 mod keeper;
+mod leftovers;
 mod logs;
 mod paths;
 mod ports;
@@ -45,6 +46,7 @@ use springtide_core::observe::{WorkloadObservation, WorkloadState};
 use springtide_core::workload::{Volume, WorkloadId};
 
 pub use hidden::hidden_command;
+pub use leftovers::{Leftover, LeftoverKind};
 
 use self::identity::Birth;
 use self::paths::{Paths, io, read_json};
@@ -85,6 +87,22 @@ impl ProcessDriver {
         }
         supervisor.signal(Signal::SIGKILL);
         Ok(())
+    }
+
+    /// What is left of calls that were cut off and that nobody uses: processes, folders and control
+    /// groups. Looks only; the next call that acts puts it away.
+    ///
+    /// # Errors
+    /// When the supervisor answers nonsense.
+    pub async fn leftovers(&self) -> Result<Vec<Leftover>, DriverError> {
+        let watched = match wire::ask(&self.paths, &Request::Status).await? {
+            Some(Answer::Status { workloads }) => Some(workloads.keys().map(WorkloadId::folder).collect()),
+            Some(_) => return Err(unexpected()),
+            None => None,
+        };
+        let paths = self.paths.clone();
+        let found = tokio::task::spawn_blocking(move || leftovers::find(&paths, watched.as_ref())).await;
+        found.map_err(|_| DriverError::Supervisor("the state folder could not be read".to_owned()))
     }
 
     /// Process id of the supervisor, starting one if there is none.

@@ -6,6 +6,7 @@
 
 mod contract;
 mod exec;
+mod orphans;
 mod ports;
 mod real;
 mod rig;

@@ -19,16 +19,7 @@ impl Unit {
     pub(super) async fn adopt(&mut self) {
         let Some(workload) = &self.workload else { return };
         let digest = workload.digest;
-        // A keeper that was just started may not have recorded its child yet: it holds its lock
-        // from before the fork, so wait until it has.
-        let patience = Instant::now() + Duration::from_secs(10);
-        let run = loop {
-            let run = read_json::<Run>(&self.folder.run()).filter(|run| run.main.alive());
-            if run.is_some() || !self.keeper_at_work() || Instant::now() > patience {
-                break run;
-            }
-            sleep(Duration::from_millis(50)).await;
-        };
+        let run = self.settled().await;
         match (run, self.status.wanted) {
             (Some(run), Wanted::Running) if run.digest == digest => {
                 tracing::info!(workload = %self.id, pid = run.main.pid, "adopted");
@@ -51,7 +42,21 @@ impl Unit {
                     self.ended(read_json::<Run>(&self.folder.run())).await;
                 }
             }
-            (None, _) => {}
+            // The same, cut off after its main process had ended.
+            (None, _) => drop(self.end_process().await),
+        }
+    }
+
+    /// The process on record. A keeper that was just started may not have recorded its child yet:
+    /// it holds its lock from before the fork, so wait until it has.
+    pub(super) async fn settled(&self) -> Option<Run> {
+        let patience = Instant::now() + Duration::from_secs(10);
+        loop {
+            let run = self.running();
+            if run.is_some() || !self.keeper_at_work() || Instant::now() > patience {
+                return run;
+            }
+            sleep(Duration::from_millis(50)).await;
         }
     }
 

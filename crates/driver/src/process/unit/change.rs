@@ -31,8 +31,12 @@ impl Unit {
         }
         // Refused before anything is touched: a foreign holder of a port costs nobody a restart.
         self.check_ports(&new.spec)?;
-        let what = if alive { Ensured::Restarted } else { Ensured::Started };
-        self.end_process().await;
+        // One may run by a spec that could not be read; the new one says how it is stopped.
+        if self.live.is_none() && self.workload.is_none() {
+            self.workload = Some(new.clone());
+        }
+        let ended = self.end_process().await;
+        let what = if alive || ended { Ensured::Restarted } else { Ensured::Started };
         make_folder(&self.folder.0).map_err(io("make", &self.folder.0))?;
         write_config(&self.folder, &new)?;
         write_json(&self.folder.spec(), &new).map_err(io("write", &self.folder.spec()))?;
@@ -62,7 +66,8 @@ impl Unit {
     pub(super) async fn remove(&mut self) -> Result<(), DriverError> {
         self.stop().await?;
         self.workload = None;
-        self.group.remove();
+        let group = self.group.clone();
+        let _ = tokio::task::spawn_blocking(move || group.remove()).await;
         // The spec goes first: a folder without one is known to be a removal that was cut off.
         for result in [std::fs::remove_file(self.folder.spec()), std::fs::remove_dir_all(&self.folder.0)] {
             match result {
@@ -79,7 +84,7 @@ impl Unit {
     /// Refuses a port that somebody outside this workload listens on.
     pub(super) fn check_ports(&self, spec: &WorkloadSpec) -> Result<(), DriverError> {
         let mine = self.folder.name();
-        let sessions = self.live.iter().map(|live| (live.run.main.pid, mine.clone())).collect();
+        let sessions = self.running().iter().map(|run| (run.main.pid, mine.clone())).collect();
         let holders = ports::holders(&self.paths.state, &sessions, |port| spec.ports.values().any(|own| *own == port));
         match holders.into_iter().find(|(_, holder)| holder.ours.as_ref() != Some(&mine)) {
             Some((port, holder)) => {

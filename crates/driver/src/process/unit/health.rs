@@ -56,6 +56,7 @@ impl Live {
 }
 
 impl Unit {
+    /// One look: replaces what is not alive, and asks the probe about what is.
     pub(super) async fn look_after(&mut self) {
         let (Some(live), Some(workload)) = (&mut self.live, &self.workload) else { return };
         if !live.run.main.alive() {
@@ -65,6 +66,8 @@ impl Unit {
         }
         if live.run.main.frozen() {
             let since = *live.frozen.get_or_insert_with(Instant::now);
+            live.ready = None;
+            live.why = "somebody stopped the process (SIGSTOP)".to_owned();
             if since.elapsed() >= FROZEN {
                 let run = live.run.clone();
                 run.main.signal(Signal::SIGKILL);
@@ -74,7 +77,9 @@ impl Unit {
             }
             return;
         }
-        live.frozen = None;
+        if live.frozen.take().is_some() {
+            live.next_probe = Instant::now();
+        }
         let result = live.looking.as_ref().and_then(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(result) = result {
             live.looking = None;

@@ -14,18 +14,22 @@ use crate::process::records::Run;
 use crate::process::{kill_all, logs};
 
 impl Unit {
+    /// The process on record, if it is there.
+    pub(super) fn running(&self) -> Option<Run> {
+        read_json::<Run>(&self.folder.run()).filter(|run| run.main.alive())
+    }
+
     /// Starts a process through a new keeper. The error says why none runs.
     pub(super) async fn start(&mut self) -> Result<(), String> {
         self.next_start = None;
         // A keeper that was too slow to answer may have started it after all.
-        let running = read_json::<Run>(&self.folder.run()).filter(|run| run.main.alive());
-        if let (Some(run), Some(workload)) = (running, &self.workload)
-            && run.digest == workload.digest
-        {
+        let wanted = self.workload.as_ref().map(|workload| workload.digest);
+        if let Some(run) = self.running().filter(|run| Some(run.digest) == wanted) {
             self.live = Some(Live::new(run));
             return Ok(());
         }
         self.status.started(now());
+        self.memory_kills = self.group.memory_kills();
         let _ = self.keep_status();
         let log = logs::open(&self.paths.supervisor_log(), false)
             .map_err(|error| format!("open the supervisor's log: {error}"))?;
@@ -58,15 +62,34 @@ impl Unit {
                 }
                 None => Err("its keeper did not record it".to_owned()),
             },
-            Some(("failed", why)) => Err(why.to_owned()),
+            // Another keeper was faster: what it began is what we wanted.
+            Some(("failed", why)) => match self.settled().await.filter(|run| Some(run.digest) == wanted) {
+                Some(run) => {
+                    self.live = Some(Live::new(run));
+                    Ok(())
+                }
+                None => Err(why.to_owned()),
+            },
             _ => Err("its keeper said nothing".to_owned()),
         }
     }
 
     /// Stops the process by its rule, if one runs, and everything it left.
-    pub(super) async fn end_process(&mut self) {
+    /// Whether there was one.
+    pub(super) async fn end_process(&mut self) -> bool {
         self.next_start = None;
-        let Some(live) = self.live.take() else { return };
+        // A keeper sent by an earlier supervisor may have begun one that we have not seen yet.
+        let live = match self.live.take() {
+            Some(live) => Some(live),
+            None => self.settled().await.map(Live::new),
+        };
+        let Some(live) = live else {
+            // A stop that was cut off may have ended the main process and not its children.
+            if let Some(run) = read_json::<Run>(&self.folder.run()) {
+                self.finish_leftovers(&run).await;
+            }
+            return false;
+        };
         let main = &live.run.main;
         let rule = self.workload.as_ref().map(|workload| workload.spec.stop);
         if let Some(rule) = rule {
@@ -95,6 +118,7 @@ impl Unit {
         while self.keeper_at_work() && Instant::now() < end {
             sleep(Duration::from_millis(10)).await;
         }
+        true
     }
 
     /// Kills what the main process left behind.

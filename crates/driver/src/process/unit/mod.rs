@@ -50,6 +50,8 @@ pub(crate) struct Unit {
     adopted: bool,
     next_start: Option<Instant>,
     next_rotate: Instant,
+    /// Members the kernel had killed for want of memory when the process began.
+    memory_kills: u64,
     seen: watch::Sender<Option<Seen>>,
 }
 
@@ -73,6 +75,7 @@ impl Unit {
             adopted: false,
             next_start: None,
             next_rotate: Instant::now(),
+            memory_kills: 0,
             seen,
         };
         // Shown before anyone can ask: what is on disk exists from the first moment.
@@ -82,6 +85,7 @@ impl Unit {
     }
 
     async fn watch(mut self, mut inbox: mpsc::Receiver<Command>) {
+        self.memory_kills = self.group.memory_kills();
         self.adopt().await;
         self.adopted = true;
         self.show();

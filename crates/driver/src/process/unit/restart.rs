@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::Unit;
 use crate::process::logs;
 use crate::process::paths::{now, read_json};
-use crate::process::records::{Exit, Run, Wanted};
+use crate::process::records::{Exit, GIVE_UP_WINDOW_S, Run, Wanted};
 
 impl Unit {
     /// Starts it again when its time has come.
@@ -39,6 +39,9 @@ impl Unit {
                 {
                     Some(exit) => {
                         how = exit.words();
+                        if exit.signal.as_deref() == Some("SIGKILL") && self.group.memory_kills() > self.memory_kills {
+                            how.push_str(": it wanted more memory than its limit");
+                        }
                         break;
                     }
                     None => sleep(Duration::from_millis(25)).await,
@@ -61,7 +64,11 @@ impl Unit {
             None => {
                 tracing::error!(workload = %self.id, how, "given up");
                 self.status.wanted = Wanted::GaveUp;
-                self.status.why = format!("{how}; ended too often and is not started again{said}");
+                self.status.why = format!(
+                    "{how}; ended {} times within {} minutes and is not started again{said}",
+                    self.status.starts.len(),
+                    GIVE_UP_WINDOW_S / 60
+                );
             }
         }
         let _ = self.keep_status();
