@@ -18,7 +18,7 @@ use springtide_core::workload::{Limits, WorkloadId};
 use super::cgroup::Group;
 use super::identity::Birth;
 use super::leftovers::{end_task, task_group, task_lock};
-use super::paths::{Folder, Paths, now, read_json, write_json};
+use super::paths::{Folder, Paths, now, open_lock, read_json, write_json};
 use super::records::{Exit, Run, Status, Wanted};
 use super::{child, logs, prepare};
 use crate::{ResolvedWorkload, Task};
@@ -74,12 +74,7 @@ pub(crate) fn launch(paths: &Paths, id: &WorkloadId) -> i32 {
 }
 
 fn begin(paths: &Paths, folder: &Folder) -> Result<(nix::unistd::Pid, Flock<File>), String> {
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(folder.keeper_lock())
-        .map_err(|e| format!("open the keeper's lock: {e}"))?;
+    let lock = open_lock(&folder.keeper_lock()).map_err(|e| format!("open the keeper's lock: {e}"))?;
     let lock =
         Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|_| "another keeper is at work".to_owned())?;
     if read_json::<Run>(&folder.run()).is_some_and(|run| run.main.alive()) {

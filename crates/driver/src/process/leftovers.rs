@@ -17,7 +17,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::cgroup::{self, Group};
 use super::identity::{Birth, stat};
-use super::paths::{Paths, read_json};
+use super::paths::{Paths, open_lock, read_json};
 
 /// Something nobody declared and nobody uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ const TASK: &str = "task.";
 
 /// Opens a task's lock; it is held by the task's keeper.
 pub(crate) fn task_lock(paths: &Paths, name: &str) -> std::io::Result<File> {
-    File::options().create(true).truncate(false).write(true).open(paths.tasks().join(format!("{name}.lock")))
+    open_lock(&paths.tasks().join(format!("{name}.lock")))
 }
 
 /// Kills what an earlier task of this name left, and forgets it. The caller holds the task's lock.

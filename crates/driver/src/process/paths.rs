@@ -126,6 +126,11 @@ impl Folder {
     }
 }
 
+/// Opens a lock, making it for root alone: who can open one can hold it.
+pub(crate) fn open_lock(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
+}
+
 /// Turns an [`io::Error`] into a [`DriverError::Io`].
 pub(crate) fn io(verb: &'static str, object: &Path) -> impl FnOnce(io::Error) -> DriverError {
     let object = object.display().to_string();

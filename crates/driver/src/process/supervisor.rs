@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::handle::Handle;
-use super::paths::{Paths, make_folder, now, read_json, socket_path, write_json};
+use super::paths::{Paths, make_folder, now, open_lock, read_json, socket_path, write_json};
 use super::unit::Unit;
 use super::wire::{self, Answer, Refusal, Request, SOCKET};
 use crate::{DriverError, Generation, ResolvedWorkload};
@@ -29,6 +29,8 @@ pub(crate) fn run(paths: Paths) -> i32 {
         #[allow(unsafe_code)]
         let _ = unsafe { signal(each, SigHandler::SigIgn) };
     }
+    // Standard error is the supervisor's log.
+    let _ = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).try_init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(_) => return 1,
@@ -52,7 +54,7 @@ struct Supervisor {
 
 async fn serve(paths: Paths) -> io::Result<()> {
     make_folder(&paths.workloads())?;
-    let lock = File::options().create(true).truncate(false).write(true).open(paths.lock())?;
+    let lock = open_lock(&paths.lock())?;
     let Some(_lock) = hold(&paths, lock).await? else { return Ok(()) };
     let _ = std::fs::remove_file(paths.state.join(SOCKET));
     let fence = std::fs::read_to_string(paths.fence()).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
@@ -78,6 +80,7 @@ async fn serve(paths: Paths) -> io::Result<()> {
         "at": now(),
     });
     write_json(&paths.supervisor_record(), &record)?;
+    let mut rotate = tokio::time::interval(Duration::from_secs(60));
     loop {
         tokio::select! {
             connection = listener.accept() => match connection {
@@ -85,6 +88,7 @@ async fn serve(paths: Paths) -> io::Result<()> {
                 // Out of descriptors, most likely: others will be closed.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             },
+            _ = rotate.tick() => drop(super::logs::rotate(&paths.supervisor_log())),
             () = supervisor.end.notified() => break,
         }
     }

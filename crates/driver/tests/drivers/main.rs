@@ -6,6 +6,9 @@
 
 mod contract;
 mod exec;
+mod files;
+mod health;
+mod limits;
 mod orphans;
 mod ports;
 mod real;

@@ -146,3 +146,25 @@ pub fn processes(mark: &str) -> Vec<i32> {
 pub fn written(state: &Path, name: &str) -> String {
     std::fs::read_to_string(state.join("environments/prod/volumes/odoo-data").join(name)).unwrap_or_default()
 }
+
+/// What the supervisor remembers of a workload.
+pub fn status_of(state: &Path, folder: &str) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(state.join("workloads").join(folder).join("status")).unwrap()).unwrap()
+}
+
+/// Whether this machine has control groups that we may make and that limit processor and memory.
+pub fn control_groups() -> bool {
+    let top = Path::new("/sys/fs/cgroup");
+    let unified = std::fs::read_to_string(top.join("cgroup.controllers"));
+    let places = match unified {
+        Ok(controllers) if controllers.contains("cpu") && controllers.contains("memory") => vec![top.to_owned()],
+        Ok(_) => return false,
+        Err(_) => vec![top.join("cpu"), top.join("memory")],
+    };
+    places.into_iter().all(|place| {
+        let probe = place.join(format!("springtide-probe-{:?}", std::thread::current().id()));
+        place.join("cgroup.procs").exists()
+            && std::fs::create_dir(&probe).is_ok()
+            && std::fs::remove_dir(&probe).is_ok()
+    })
+}

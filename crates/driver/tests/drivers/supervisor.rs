@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use springtide_core::observe::WorkloadState;
-use springtide_driver::{Driver, DriverError, Ensured, Generation};
+use springtide_driver::{Driver, DriverError, Ensured, Generation, ResolvedWorkload};
 
-use crate::rig::{Driven, gone, murder, seen, until, variant, with_driver};
+use crate::rig::{Driven, gone, murder, processes, redigest, seen, until, variant, with_driver, workload};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn survives_its_supervisor() {
@@ -49,9 +49,47 @@ async fn a_reused_pid_is_not_believed() {
         run["pid"] = innocent.id().unwrap().into();
         std::fs::write(&path, run.to_string()).unwrap();
         assert_eq!(seen(&driver).await.pid, None, "not believed without a supervisor");
+        driver.supervisor_pid().await.unwrap();
+        until("the workload is started anew", 10, async || {
+            seen(&driver).await.pid.is_some_and(|pid| pid != before && Some(pid as u32) != innocent.id())
+        })
+        .await;
+        assert!(innocent.try_wait().unwrap().is_none(), "the innocent is not taken over");
         driver.stop_workload(&one.spec.id, Generation(1)).await.unwrap();
         assert!(innocent.try_wait().unwrap().is_none(), "the innocent lives");
         innocent.kill().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_calls_at_once_make_one_instance() {
+    with_driver("twice", async |driver: Driven, state: PathBuf| {
+        let mark = format!("mark-of-{}", state.file_name().unwrap().to_string_lossy());
+        let one = workload(947, &format!("while :; do sleep 1; done # {mark}"));
+        let two = redigest(one.clone(), |spec| spec.ready_within_s = 11);
+        let at_once = async |a: &ResolvedWorkload, b: &ResolvedWorkload| {
+            let (a, b) =
+                tokio::join!(driver.ensure_workload(a, Generation(1)), driver.ensure_workload(b, Generation(1)));
+            (a.unwrap(), b.unwrap())
+        };
+        // Without a supervisor, too: both start one, and one of them serves.
+        let equal = at_once(&one, &one).await;
+        assert!(
+            matches!(equal, (Ensured::Started, Ensured::Unchanged) | (Ensured::Unchanged, Ensured::Started)),
+            "{equal:?}"
+        );
+        let pid = seen(&driver).await.pid.unwrap();
+        until("one instance", 3, async || processes(&mark) == [pid]).await;
+        driver.remove_workload(&one.spec.id, Generation(1)).await.unwrap();
+        let unequal = at_once(&one, &two).await;
+        assert!(
+            matches!(unequal, (Ensured::Started, Ensured::Restarted) | (Ensured::Restarted, Ensured::Started)),
+            "{unequal:?}"
+        );
+        let now = seen(&driver).await;
+        until("one instance", 3, async || processes(&mark) == [now.pid.unwrap()]).await;
+        assert!([one.digest, two.digest].contains(&now.digest));
     })
     .await;
 }
