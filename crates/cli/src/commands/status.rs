@@ -265,7 +265,11 @@ fn head(name: &EnvironmentName, word: Word, seen: &Observation, declared: Option
     line
 }
 
+/// Columns below which memory and restarts make room for the reason.
+const NARROW: usize = 90;
+
 fn roles(order: &[Role], seen: &BTreeMap<Role, WorkloadObservation>) -> String {
+    let narrow = printer::width().is_some_and(|width| width < NARROW);
     let rows = order.iter().map(|role| {
         let Some(it) = seen.get(role) else {
             return vec![field(role.as_str()), (Tone::Dim, "absent".to_owned())];
@@ -273,17 +277,24 @@ fn roles(order: &[Role], seen: &BTreeMap<Role, WorkloadObservation>) -> String {
         let dash = || "-".to_owned();
         let ready = it.state == WorkloadState::Ready;
         let why = if ready { String::new() } else { it.why.clone() };
-        vec![
+        let mut row = vec![
             field(role.as_str()),
             state(it.state),
             field(it.pid.map_or_else(dash, |pid| pid.to_string())),
             field(it.up_s.map_or_else(dash, times::length)),
-            field(it.resident_bytes.map_or_else(dash, |bytes| format!("{} MiB", bytes >> 20))),
-            field(it.restarts.to_string()),
-            (Tone::Dim, why),
-        ]
+        ];
+        if !narrow {
+            row.push(field(it.resident_bytes.map_or_else(dash, |bytes| format!("{} MiB", bytes >> 20))));
+            row.push(field(it.restarts.to_string()));
+        }
+        row.push((Tone::Dim, why));
+        row
     });
-    printer::table(&["role", "state", "pid", "up", "memory", "restarts", "why"], rows.collect())
+    let head: &[&str] = match narrow {
+        true => &["role", "state", "pid", "up", "why"],
+        false => &["role", "state", "pid", "up", "memory", "restarts", "why"],
+    };
+    printer::table(head, rows.collect())
 }
 
 fn state(state: WorkloadState) -> Field {
