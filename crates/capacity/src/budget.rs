@@ -44,10 +44,10 @@ pub struct BudgetLine {
 }
 
 /// The whole sum.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// All lines.
-    pub lines: Vec<BudgetLine>,
+    /// What it was made from.
+    pub input: BudgetInput,
     /// Their sum.
     pub demand: u32,
     /// Held back: 10 % of `max_connections` and what PostgreSQL keeps for superusers.
@@ -62,10 +62,28 @@ impl Budget {
         self.demand + self.reserve <= self.max_connections
     }
 
+    /// All lines.
+    pub fn lines(&self) -> [BudgetLine; 6] {
+        let BudgetInput { web, cron, jobs, live_pool, .. } = self.input;
+        let how = [
+            format!("{web} workers x {PER_WORKER}"),
+            format!("{cron} x {PER_CRON}"),
+            format!("{live_pool} pool + 1 LISTEN"),
+            format!("{jobs} workers x {PER_WORKER} + {RUNNER} runner"),
+            "installs and backups".to_owned(),
+            "signals and people".to_owned(),
+        ];
+        let mut how = how.into_iter();
+        parts(&self.input).map(|(what, connections)| BudgetLine {
+            what,
+            how: how.next().unwrap_or_default(),
+            connections,
+        })
+    }
+
     /// The sum as one line of text.
     pub fn arithmetic(&self) -> String {
-        let parts: Vec<String> =
-            self.lines.iter().map(|line| format!("{} {} ({})", line.what, line.connections, line.how)).collect();
+        let parts = self.lines().map(|line| format!("{} {} ({})", line.what, line.connections, line.how));
         format!(
             "{} = {}; with reserve {} that is {} of max_connections {}",
             parts.join(" + "),
@@ -78,31 +96,31 @@ impl Budget {
 
     /// Most web workers that would fit with everything else as it is.
     pub fn web_workers_that_fit(&self) -> u32 {
-        let web = self.lines.first().map_or(0, |line| line.connections);
-        let room = self.max_connections.saturating_sub(self.reserve + self.demand - web);
-        room / u32::from(PER_WORKER)
+        let others = self.demand - u32::from(self.input.web) * u32::from(PER_WORKER);
+        self.max_connections.saturating_sub(self.reserve + others) / u32::from(PER_WORKER)
     }
+}
+
+/// What every role may hold.
+fn parts(input: &BudgetInput) -> [(&'static str, u32); 6] {
+    let BudgetInput { web, cron, jobs, live_pool, max_connections: _ } = *input;
+    let times = |count: u16, each: u16| u32::from(count) * u32::from(each);
+    [
+        ("web", times(web, PER_WORKER)),
+        ("cron", times(cron, PER_CRON)),
+        ("live", u32::from(live_pool) + 1),
+        ("jobs", times(jobs, PER_WORKER) + u32::from(RUNNER)),
+        ("maintenance", u32::from(MAINTENANCE)),
+        ("monitor", u32::from(MONITOR)),
+    ]
 }
 
 /// Adds up what every role may hold.
 pub fn budget(input: &BudgetInput) -> Budget {
-    let line = |what, how: String, connections: u16| BudgetLine { what, how, connections: connections.into() };
-    let lines = vec![
-        line("web", format!("{} workers x {PER_WORKER}", input.web), input.web.saturating_mul(PER_WORKER)),
-        line("cron", format!("{} x {PER_CRON}", input.cron), input.cron.saturating_mul(PER_CRON)),
-        line("live", format!("{} pool + 1 LISTEN", input.live_pool), input.live_pool + 1),
-        line(
-            "jobs",
-            format!("{} workers x {PER_WORKER} + {RUNNER} runner", input.jobs),
-            input.jobs.saturating_mul(PER_WORKER).saturating_add(RUNNER),
-        ),
-        line("maintenance", "installs and backups".to_owned(), MAINTENANCE),
-        line("monitor", "signals and people".to_owned(), MONITOR),
-    ];
-    let demand = lines.iter().map(|line| line.connections).sum();
+    let demand = parts(input).into_iter().map(|(_, connections)| connections).sum();
     let max_connections = u32::from(input.max_connections);
     let reserve = max_connections.div_ceil(10) + u32::from(SUPERUSER_RESERVED);
-    Budget { lines, demand, reserve, max_connections }
+    Budget { input: *input, demand, reserve, max_connections }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! The rules are those of the data-tier chapter in ARCHITECTURE.md; memory here is what the whole
 //! environment may use, since Odoo shares the machine with its database on the process driver.
 
+use serde::Serialize;
+
 use crate::{GIB, MIB};
 
 /// What the parameters depend on.
@@ -17,7 +19,7 @@ pub struct PostgresInput {
 }
 
 /// Parameters that depend on size; bytes where not said otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct PostgresSettings {
     /// `max_connections`.
     pub max_connections: u16,
@@ -55,8 +57,8 @@ pub fn postgres(input: &PostgresInput) -> PostgresSettings {
     let pool = u64::from(cpus * 4).max(4);
     PostgresSettings {
         max_connections,
-        shared_buffers: (memory * 15 / 100).clamp(64 * MIB, 16 * GIB),
-        effective_cache_size: memory / 2 * 60 / 100,
+        shared_buffers: (memory.saturating_mul(15) / 100).clamp(64 * MIB, 16 * GIB),
+        effective_cache_size: (memory / 2).saturating_mul(60) / 100,
         work_mem: (memory / 4 / (pool * 3 * 2)).clamp(4 * MIB, 64 * MIB),
         maintenance_work_mem: (memory / 16).clamp(32 * MIB, 2 * GIB),
         autovacuum_work_mem: (memory / 32).clamp(32 * MIB, 512 * MIB),

@@ -96,6 +96,19 @@ pub enum Command {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Run a command inside a running workload, such as `exec prod/postgres -- psql`
+    ///
+    /// It has the root, user, limits and environment of the workload and your terminal, and its exit
+    /// code is passed on. Without a command: psql as the administrator for postgres, Odoo's shell for
+    /// Odoo's roles, sh for the others. The call is recorded in the history without its arguments.
+    /// With --json the command's output goes to stderr and one object to stdout when it has ended.
+    Exec {
+        /// Which workload
+        workload: WorkloadId,
+        /// The command and its arguments
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
     /// Show where an environment is and how to log in
     Open {
         /// Which environment

@@ -162,7 +162,8 @@ pub fn open(cli: &Cli) -> Result<Estate, Failure> {
         }
     })?;
     let secrets = springtide_data::secrets::SecretStore::open(state.join("secrets"))?;
-    Ok(Estate { driver: Arc::new(driver(cli)?), secrets, store, state })
+    let proxy = springtide_server::routes::Proxy::new()?;
+    Ok(Estate { driver: Arc::new(driver(cli)?), secrets, store, proxy, state })
 }
 
 fn read_only(state: &Path) -> Failure {

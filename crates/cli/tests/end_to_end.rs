@@ -1,216 +1,320 @@
-//! The whole loop on real components: Odoo 19.0 and 14.0, PostgreSQL, PgBouncer, Traefik.
-//!
-//! Needs root and what `scripts/setup --series 19.0 --series 14.0` puts on the machine; without it
-//! the test fails and says so. Everything lives in a state folder of its own and is stopped at the
-//! end, also when an assertion fails.
+//! The whole loop on real components, Odoo 19.0 and 14.0 beside each other: install, use as people do,
+//! edit, refuse. What goes wrong on its own is in `faults.rs`, being killed in `crash.rs`.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+mod rig;
+
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use springtide_core::role::Role;
+use springtide_core::workload::SecretName;
 
-const HTTPS: u16 = 18_453;
+use rig::odoo::{Odoo, PRODUCT};
+use rig::{HTTP, HTTPS, NEW, OLD, Rig, bus, machine, until};
 
-struct Rig {
-    folder: PathBuf,
+/// Printing the delivery slip through the entrance gives a PDF; what is on it names the product.
+async fn prints(rig: &Rig, odoo: &Odoo, picking: i64) {
+    let url = format!("{}/report/pdf/stock.report_deliveryslip/{picking}", odoo.url);
+    let answer = odoo.client.get(url).send().await.expect("the report is answered");
+    let (status, kind) = (answer.status(), answer.headers().get("content-type").cloned());
+    let body = answer.bytes().await.expect("the whole report");
+    let start = String::from_utf8_lossy(&body[..body.len().min(400)]).into_owned();
+    assert!(status.is_success() && body.starts_with(b"%PDF"), "{}: {status} {kind:?}\n{start}", odoo.name);
+    assert_eq!(kind.expect("it has a type"), "application/pdf");
+    assert!(body.len() > 20_000, "{}: {} bytes are an empty page", odoo.name, body.len());
+    assert!(body.trim_ascii_end().ends_with(b"%%EOF"), "{}: the PDF is cut off", odoo.name);
+    // Debian's renderer draws letters as shapes, so the text is read where it comes from.
+    let (status, page) =
+        odoo.get(&format!("/report/html/stock.report_deliveryslip/{picking}")).await.expect("it answers");
+    assert!(status == 200 && page.contains(PRODUCT), "{}: {status}: the slip does not name the product", odoo.name);
+    rig.say(format!("{}: delivery slip of {} bytes", odoo.name, body.len()));
 }
 
-impl Rig {
-    fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("springtide-e2e-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).expect("the temporary folder can be made");
-        Self { folder }
+/// A scheduled action that is due runs once, in the cron role's process.
+async fn schedule(odoo: &Odoo) -> i64 {
+    let fields = odoo.call("ir.cron", "fields_get", json!([["numbercall"]])).await;
+    let mut cron = json!({
+        "name": "springtide tick", "model_id": odoo.model("res.partner").await, "state": "code",
+        "code": "env['res.partner.category'].create({'name': 'springtide tick'})",
+        "interval_number": 1, "interval_type": "months", "nextcall": "2026-01-01 00:00:00",
+    });
+    if fields.get("numbercall").is_some() {
+        cron["numbercall"] = json!(-1);
     }
-
-    fn declare(&self, web_of_new: u16) {
-        let text = format!(
-            "estate: e2e\nplatform: {{ ingress: {{ http: 18090, https: {HTTPS} }} }}\nenvironments:\n\
-             \x20 - {{ name: new, workers: {{ web: {web_of_new} }}, odoo: {{ series: \"19.0\", modules: [stock, sale_management] }} }}\n\
-             \x20 - {{ name: old, odoo: {{ series: \"14.0\", modules: [stock, sale_management] }} }}\n"
-        );
-        std::fs::write(self.folder.join("estate.yaml"), text).expect("the estate file can be written");
+    let id = odoo.create("ir.cron", cron).await;
+    if fields.get("numbercall").is_none() {
+        // Newer series are woken by a notification, older ones look once a minute.
+        odoo.act(&format!("env['ir.cron'].browse({id})._trigger()")).await;
     }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_springtide"));
-        command.arg("--state").arg(self.folder.join("state")).arg("--file").arg(self.folder.join("estate.yaml"));
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        self.command().args(words).output().expect("springtide starts")
-    }
-
-    /// Runs and expects an exit code; returns stdout.
-    fn expect(&self, words: &[&str], code: i32) -> String {
-        let output = self.run(words);
-        let out = String::from_utf8_lossy(&output.stdout).into_owned();
-        let err = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "springtide {words:?}\n{out}\n{err}");
-        out
-    }
-
-    fn password(&self, environment: &str) -> String {
-        let text = self.expect(&["open", environment], 0);
-        let line = text.lines().find(|line| line.contains("password")).expect("open tells the password");
-        line.rsplit(' ').next().expect("it is the last word").to_owned()
-    }
-
-    fn pid(&self, environment: &str, role: &str) -> Option<i64> {
-        let text = String::from_utf8(self.run(&["status", "--json"]).stdout).ok()?;
-        let status: Value = serde_json::from_str(&text).ok()?;
-        status["observation"]["environments"][environment]["workloads"][role]["pid"].as_i64()
-    }
+    id
 }
 
-impl Drop for Rig {
-    fn drop(&mut self) {
-        let _ = self.run(&["stop"]);
-        if !std::thread::panicking() {
-            let _ = std::fs::remove_dir_all(&self.folder);
-        }
-    }
+async fn ticked_once(rig: &Rig, odoo: &Odoo, cron: i64) {
+    let ticks = async || {
+        let found =
+            odoo.call("res.partner.category", "search_count", json!([[["name", "=", "springtide tick"]]])).await;
+        found.as_i64().expect("a number")
+    };
+    let took = until("a scheduled action runs", 90, async || ticks().await > 0).await;
+    rig.say(format!("{}: scheduled action ran, waited {:.1} s more", odoo.name, took.as_secs_f64()));
+    let next = odoo.call("ir.cron", "read", json!([[cron], ["nextcall"]])).await;
+    assert!(next[0]["nextcall"].as_str().is_some_and(|at| at > "2026-01-02"), "{next}");
+    assert_eq!(ticks().await, 1, "{}: it ran more than once", odoo.name);
+    let said = |role: &str| {
+        let log = rig.log(&format!("{}/{role}", odoo.name));
+        log.lines().filter(|line| line.contains("springtide tick") && line.to_lowercase().contains("start")).count()
+    };
+    assert_eq!([said("cron"), said("web"), said("live"), said("jobs")], [1, 0, 0, 0], "{}: who ran it", odoo.name);
 }
 
-struct Odoo {
-    client: reqwest::Client,
-    url: String,
-    database: String,
-    password: String,
+/// A delayed job is done, by a worker of the jobs role.
+async fn job_is_done(rig: &Rig, odoo: &Odoo) {
+    let name = odoo.delay("springtide").await;
+    let database = rig.database(&odoo.name, &odoo.name).await;
+    let look = async || {
+        let sql = "SELECT state, worker_pid, coalesce(exc_info, '') FROM queue_job WHERE name = $1";
+        let row = database.query_one(sql, &[&name]).await.expect("the job is there");
+        (row.get::<_, String>(0), row.get::<_, Option<i32>>(1), row.get::<_, String>(2))
+    };
+    until("a job is done", 30, async || look().await.0 == "done").await;
+    let (_, worker, _) = look().await;
+    let worker = worker.expect("the job says who ran it");
+    let of = |role: &str| machine::tree(rig.pid(&format!("{}/{role}", odoo.name)).expect("it runs"));
+    assert!(of("jobs").iter().any(|it| it.pid == worker), "{worker} is no process of {}/jobs", odoo.name);
+    let ran = |role: &str| rig.log(&format!("{}/{role}", odoo.name)).matches("/queue_job/runjob?").count();
+    assert!(ran("jobs") > 0, "{}: the jobs role's log shows the job", odoo.name);
+    let served = |role: &str| {
+        let log = rig.log(&format!("{}/{role}", odoo.name));
+        log.lines().filter(|line| line.contains("/queue_job/runjob") && !line.contains("springtide-ready")).count()
+    };
+    assert_eq!([served("web"), served("live")], [0, 0], "{}: jobs were served elsewhere", odoo.name);
 }
 
-impl Odoo {
-    fn new(environment: &str, password: String) -> Self {
-        let host = format!("{environment}.localhost");
-        let client = reqwest::Client::builder()
-            .tls_danger_accept_invalid_certs(true)
-            .resolve(&host, SocketAddr::from(([127, 0, 0, 1], HTTPS)))
-            .timeout(Duration::from_secs(60))
-            .build()
-            .expect("the client can be made");
-        Self { client, url: format!("https://{host}:{HTTPS}"), database: environment.to_owned(), password }
-    }
-
-    async fn status(&self, path: &str) -> Option<u16> {
-        self.client.get(format!("{}{path}", self.url)).send().await.ok().map(|answer| answer.status().as_u16())
-    }
-
-    async fn rpc(&self, service: &str, method: &str, args: Value) -> Value {
-        let body = json!({ "jsonrpc": "2.0", "method": "call", "params": { "service": service, "method": method, "args": args } });
-        let answer = self.client.post(format!("{}/jsonrpc", self.url)).json(&body).send().await.expect("odoo answers");
-        let answer: Value = answer.json().await.expect("odoo answers JSON");
-        assert!(answer.get("error").is_none(), "{}", answer["error"]["data"]["message"]);
-        answer["result"].clone()
-    }
-
-    async fn call(&self, model: &str, method: &str, args: Value) -> Value {
-        self.rpc("object", "execute_kw", json!([self.database, 2, self.password, model, method, args])).await
-    }
-
-    /// Creates and confirms a sale order; its delivery must exist.
-    async fn sell(&self, product: Value) {
-        let user = self.rpc("common", "authenticate", json!([self.database, "admin", self.password, {}])).await;
-        assert_eq!(user, json!(2), "{}: login", self.database);
-        let partner = self.call("res.partner", "create", json!([{ "name": "Customer" }])).await;
-        let product = self.call("product.product", "create", json!([product])).await;
-        let line = json!([0, 0, { "product_id": product, "product_uom_qty": 2, "price_unit": 5 }]);
-        let order = self.call("sale.order", "create", json!([{ "partner_id": partner, "order_line": [line] }])).await;
-        self.call("sale.order", "action_confirm", json!([[order]])).await;
-        let seen = self.call("sale.order", "read", json!([[order], ["state", "picking_ids"]])).await;
-        assert_eq!(seen[0]["state"], "sale", "{}: {seen}", self.database);
-        assert_eq!(seen[0]["picking_ids"].as_array().map(Vec::len), Some(1), "{}: {seen}", self.database);
-    }
-
-    async fn back_within(&self, seconds: u64) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(seconds);
-        while Instant::now() < deadline {
-            if self.status("/web/login").await == Some(200) {
-                return true;
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-        false
-    }
+/// Which port of the environment served the bus, by the logs of both candidates.
+fn live_served(rig: &Rig, name: &str, path: &str) {
+    let said = |role: &str| rig.log(&format!("{name}/{role}")).lines().filter(|line| line.contains(path)).count();
+    assert!(said("live") > 0, "{name}: live's log does not show {path}");
+    assert_eq!(said("web"), 0, "{name}: web was asked for {path}");
 }
 
-fn kill(pid: i64) {
-    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill starts");
-    assert!(killed.success());
+async fn entrance(rig: &Rig, odoo: &Odoo) {
+    for path in ["/web/database/manager", "/web/database/list", "/web/database/backup", "/queue_job/runjob"] {
+        assert_eq!(odoo.status(path).await, Some(404), "{}{path}", odoo.url);
+    }
+    // Odoo sends browsers here when its database is away.
+    let (status, page) = odoo.get("/web/database/selector").await.expect("it answers");
+    assert!(status == 503 && page.contains("content=\"5;url=/web\""), "{}: {status} {page}", odoo.name);
+    let host = format!("{}.localhost", odoo.name);
+    let answer = odoo.client.get(format!("{}/web/login", odoo.url)).send().await.expect("it answers");
+    let hsts = answer.headers().get("strict-transport-security").expect("HSTS is set");
+    assert_eq!(hsts, "max-age=31536000");
+    let plain = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .resolve(&host, std::net::SocketAddr::from(([127, 0, 0, 1], HTTP)))
+        .build()
+        .expect("a client");
+    let moved = plain.get(format!("http://{host}:{HTTP}/web/login?a=b")).send().await.expect("it answers");
+    assert_eq!(moved.status().as_u16(), 301);
+    let to = moved.headers().get("location").expect("it says where");
+    assert_eq!(to, &format!("https://{host}:{HTTPS}/web/login?a=b"));
+    // OpenSSL itself would not offer TLS 1.1 at its default level; 1.2 with the same words is the control.
+    let hello = |version: &str| {
+        let to = format!("127.0.0.1:{HTTPS}");
+        let words = ["s_client", "-connect", &to, "-servername", &host, version, "-cipher", "DEFAULT@SECLEVEL=0"];
+        machine::said("openssl", &words)
+    };
+    let (old, control) = (hello("-tls1_1"), hello("-tls1_2"));
+    assert!(old.contains("alert protocol version"), "TLS 1.1:\n{old}");
+    assert!(control.contains("Protocol  : TLSv1.2") && control.contains("BEGIN CERTIFICATE"), "{control}");
+    rig.say(format!("{}: entrance is closed where it must be", odoo.name));
 }
 
-/// Every text a secret must not be in: command lines, logs, JSON.
+/// The database side, as an administrator would check it.
+async fn database(rig: &Rig, name: &str) {
+    machine::exact_database(rig, name).await;
+    let client = rig.database(name, name).await;
+    let show = async |setting: &str| -> String {
+        client.query_one(&format!("SHOW {setting}"), &[]).await.expect("it answers").get(0)
+    };
+    assert_eq!(show("data_checksums").await, "on", "{name}");
+    assert_eq!(show("ssl").await, "on", "{name}");
+    // What runs is what was written: every parameter of both files, as the server itself reads them.
+    let rows = client
+        .query("SELECT name, coalesce(error, ''), applied FROM pg_file_settings WHERE sourcefile LIKE '/srv/%'", &[])
+        .await
+        .expect("it answers");
+    assert!(rows.len() > 40, "{name}: {} settings", rows.len());
+    for row in &rows {
+        let (setting, error, applied): (String, String, bool) = (row.get(0), row.get(1), row.get(2));
+        assert!(error.is_empty() && applied, "{name}: {setting}: {error}");
+    }
+    let pending: i64 = client
+        .query_one("SELECT count(*) FROM pg_settings WHERE pending_restart", &[])
+        .await
+        .expect("it answers")
+        .get(0);
+    assert_eq!(pending, 0, "{name}: settings wait for a restart");
+    let explained = rig.json(&["explain", name, "--json"], 0);
+    let planned = explained["connections"]["sum"].as_str().expect("a sum");
+    let max = show("max_connections").await;
+    assert!(planned.contains(&max), "{name}: max_connections is {max}, planned was {planned}");
+    // Without TLS nobody gets in, whatever he knows.
+    let port = rig.slot(name).port(Role::Postgres).expect("it has a port");
+    let mut config = tokio_postgres::Config::new();
+    let password = rig.secret(Some(name), SecretName::DbApp);
+    config.host("127.0.0.1").port(port).user("app").dbname(name).password(password.expose_secret());
+    let refused = config.connect(tokio_postgres::NoTls).await.err().expect("a connection without TLS is refused");
+    let why = refused.as_db_error().map(|error| error.message().to_owned()).unwrap_or_default();
+    assert!(why.contains("no encryption"), "{name}: {why} {refused:?}");
+}
+
+/// Every text a secret must not be in: command lines, environments, logs, plans, JSON.
 fn everything_said(rig: &Rig) -> String {
     let mut text = rig.expect(&["plan", "--json"], 0);
-    text.push_str(&String::from_utf8_lossy(&rig.run(&["status", "--json"]).stdout));
-    text.push_str(&rig.expect(&["history", "--json"], 0));
-    for process in std::fs::read_dir("/proc").expect("/proc is there").flatten() {
-        text.push_str(&String::from_utf8_lossy(&std::fs::read(process.path().join("cmdline")).unwrap_or_default()));
+    for words in
+        [&["status", "--json"][..], &["history", "--json"], &["explain", "new", "--json"], &["check", "--json"]]
+    {
+        text.push_str(&rig.expect(words, 0));
     }
-    let logs =
-        Command::new("find").arg(rig.folder.join("state")).args(["-name", "*.log"]).output().expect("find starts");
-    for path in String::from_utf8_lossy(&logs.stdout).lines() {
+    text.push_str(&rig.expect(&["open", "new", "--json"], 0));
+    text.push_str(&machine::said("ps", &["-eww", "-o", "args"]));
+    let journal = rig.state().join("springtide.db");
+    text.push_str(&String::from_utf8_lossy(&std::fs::read(&journal).expect("there is a journal")));
+    text.push_str(&String::from_utf8_lossy(&std::fs::read(journal.with_extension("db-wal")).unwrap_or_default()));
+    let state = rig.state();
+    let logs = machine::said("find", &[&state.to_string_lossy(), "-name", "*.log*", "-type", "f"]);
+    assert!(logs.lines().count() >= 14, "{logs}");
+    for path in logs.lines() {
         text.push_str(&String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()));
     }
     text
 }
 
+/// Adding a module to what runs: users are told to wait, then it is there.
+async fn add_module(rig: &Rig, odoo: &Odoo, environments: &[&str], module: &str) {
+    rig.declare(environments);
+    let plan = rig.expect(&["plan"], 2);
+    assert!(plan.contains(&format!("install {module}")) && plan.contains("RESTART"), "{plan}");
+    let begun = Instant::now();
+    let mut applying = rig.spawn(&["apply", "--yes"], None);
+    let mut answers = std::collections::BTreeMap::new();
+    let ended = loop {
+        if let Some(status) = applying.try_wait().expect("it can be waited for") {
+            break status;
+        }
+        let (status, page) = odoo.get("/web/login").await.unwrap_or((0, "no answer".into()));
+        if status == 503 {
+            assert!(page.contains(&format!("{} is not ready yet", odoo.name)), "{page}");
+        }
+        *answers.entry(status).or_insert(0) += 1;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    assert!(ended.success(), "{ended}");
+    rig.say(format!("{}: {module} in {:.1} s; /web/login was {answers:?}", odoo.name, begun.elapsed().as_secs_f64()));
+    assert!(answers.keys().all(|status| [200, 503].contains(status)), "users saw {answers:?}");
+    assert!(answers.contains_key(&503), "users saw {answers:?}");
+    assert_eq!(rig.expect(&["plan"], 0), "no changes\n");
+    let found = odoo.call("ir.module.module", "search_read", json!([[["name", "=", module]], ["state"]])).await;
+    assert_eq!(found[0]["state"], "installed", "{found}");
+}
+
+/// A module that cannot be installed: said with its reason, and everything is as it was.
+async fn cannot_add(rig: &Rig, odoo: &Odoo, environments: &[&str], module: &str, why: &str) {
+    let modules = async || {
+        let client = rig.database(&odoo.name, &odoo.name).await;
+        let rows = client.query("SELECT name, state FROM ir_module_module WHERE state <> 'uninstalled'", &[]).await;
+        let mut rows: Vec<(String, String)> =
+            rows.expect("it answers").iter().map(|row| (row.get(0), row.get(1))).collect();
+        rows.sort();
+        rows.retain(|(_, state)| state != "uninstallable");
+        rows
+    };
+    let before = modules().await;
+    rig.declare(environments);
+    let (_, err) = rig.both(&["apply", "--yes"], 1);
+    assert!(err.contains(module) && err.contains(why) && err.contains("next:"), "{err}");
+    odoo.serving(20).await;
+    assert_eq!(modules().await, before, "{}: half a module stayed", odoo.name);
+    let half = odoo.call("res.partner.category", "search_count", json!([[["name", "=", "half"]]])).await;
+    assert_eq!(half, json!(0), "{}: data of the broken module stayed", odoo.name);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_file_becomes_two_running_odoos() {
-    let rig = Rig::new();
-    rig.declare(2);
+    let rig = Rig::new("e2e", true);
+    rig.declare(&[NEW, OLD]);
     rig.expect(&["plan"], 2);
-
-    // Cut off in the middle of its work, the next apply goes on.
-    let mut cut_off = rig.command().args(["apply", "--yes"]).spawn().expect("springtide starts");
-    tokio::time::sleep(Duration::from_secs(12)).await;
-    cut_off.kill().expect("it is killed");
-    let _ = cut_off.wait();
-    rig.expect(&["apply", "--yes"], 0);
-    assert_eq!(rig.expect(&["plan"], 0), "no changes\n");
+    rig.apply();
     rig.expect(&["status"], 0);
+    machine::exact_routes(&["new", "old"]).await;
 
-    let new = Odoo::new("new", rig.password("new"));
-    let old = Odoo::new("old", rig.password("old"));
-    new.sell(json!({ "name": "Widget", "type": "consu", "is_storable": true })).await;
-    old.sell(json!({ "name": "Widget", "type": "product" })).await;
-    for odoo in [&new, &old] {
-        assert_eq!(odoo.status("/web/database/manager").await, Some(404), "{}", odoo.url);
-        assert_eq!(odoo.status("/queue_job/runjob").await, Some(404), "{}", odoo.url);
+    let odoos = [Odoo::new(&rig, "new"), Odoo::new(&rig, "old")];
+    let mut crons = Vec::new();
+    for odoo in &odoos {
+        odoo.sign_in().await;
+        crons.push(schedule(odoo).await);
+        let sold = odoo.sell().await;
+        prints(&rig, odoo, sold.picking).await;
+        let slot = rig.slot(&odoo.name);
+        let port = slot.port(Role::Live).expect("it has a port");
+        let begun = Instant::now();
+        let message = bus::message_comes(odoo, port, slot.user(Role::Live).uid).await;
+        let size = message.as_array().map_or(0, Vec::len);
+        rig.say(format!("{}: live message in {:.1} s, {size} at once", odoo.name, begun.elapsed().as_secs_f64()));
+        job_is_done(&rig, odoo).await;
+        entrance(&rig, odoo).await;
+        database(&rig, &odoo.name).await;
     }
-
-    // A web master that dies is back within 30 s.
-    kill(rig.pid("new", "web").expect("web runs"));
-    assert!(new.back_within(30).await, "web of new did not come back");
-
-    // Without its supervisor everything runs on; the next one adopts it.
-    let before = rig.pid("old", "web").expect("web runs");
-    let supervisor: Value = serde_json::from_slice(
-        &std::fs::read(rig.folder.join("state/supervisor.json")).expect("the supervisor leaves its record"),
-    )
-    .expect("it is JSON");
-    kill(supervisor["pid"].as_i64().expect("it holds the pid"));
-    assert_eq!(old.status("/web/login").await, Some(200));
-    rig.expect(&["apply", "--yes"], 0);
-    assert_eq!(rig.pid("old", "web"), Some(before), "the web role was not adopted");
+    live_served(&rig, "new", "/websocket ");
+    live_served(&rig, "old", "/longpolling/poll");
+    for (odoo, cron) in odoos.iter().zip(crons) {
+        ticked_once(&rig, odoo, cron).await;
+    }
+    let [new, old] = &odoos;
 
     // Edit, plan, apply, observe.
-    rig.declare(3);
+    let three = "{ name: new, workers: { web: 3 }, odoo: { series: \"19.0\", modules: [stock, sale_management] } }";
+    rig.declare(&[three, OLD]);
     assert!(rig.expect(&["plan"], 2).contains("RESTART"), "a worker change restarts web");
-    rig.expect(&["apply", "--yes"], 0);
+    let before = rig.workloads();
+    rig.apply();
+    let after = rig.workloads();
+    assert_ne!(before["new/web"].pid, after["new/web"].pid);
+    assert_eq!(before["old/web"].pid, after["old/web"].pid, "the other environment was touched");
+    let web = machine::tree(after["new/web"].pid.expect("it runs"));
+    let workers = web.iter().filter(|it| it.command.contains("WorkerHTTP")).count();
+    assert_eq!(workers, 3, "{web:#?}");
+
+    // Modules: one more, one that does not exist, one that breaks.
+    let with = |more: &str| three.replace("sale_management", &format!("sale_management, {more}"));
+    let old_with = |more: &str| OLD.replace("sale_management", &format!("sale_management, {more}"));
+    add_module(&rig, new, &[&with("contacts"), OLD], "contacts").await;
+    add_module(&rig, old, &[&with("contacts"), &old_with("contacts")], "contacts").await;
+    let (fine, old_fine) = (with("contacts"), old_with("contacts"));
+    cannot_add(&rig, new, &[&with("contacts, no_such_module"), &old_fine], "no_such_module", "no such module").await;
+    cannot_add(&rig, new, &[&with("contacts, springtide_broken"), &old_fine], "springtide_broken", "nobody.has_this")
+        .await;
+    cannot_add(&rig, old, &[&fine, &old_with("contacts, springtide_broken")], "springtide_broken", "nobody.has_this")
+        .await;
+    rig.declare(&[&fine, &old_fine]);
     assert_eq!(rig.expect(&["plan"], 0), "no changes\n");
+    for odoo in [new, old] {
+        odoo.sell().await;
+    }
 
-    // Beyond the budget: refused, with the arithmetic.
-    rig.declare(40);
-    let refused = rig.run(&["plan"]);
-    assert_eq!(refused.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("web 80 (40 workers x 2)"));
-    rig.declare(3);
+    // Beyond the budget: refused, with the arithmetic, and the rule can be looked up.
+    rig.declare(&[&fine.replace("web: 3", "web: 40"), &old_fine]);
+    let (_, refused) = rig.both(&["plan"], 3);
+    assert!(refused.contains("web 80 (40 workers x 2)") && refused.contains("E0701"), "{refused}");
+    let explained = rig.expect(&["explain", "E0701"], 0);
+    assert!(explained.contains("connection") && explained.contains("max_connections"), "{explained}");
+    rig.declare(&[&fine, &old_fine]);
 
-    let secrets =
-        springtide_data::secrets::SecretStore::open(rig.folder.join("state/secrets")).expect("the store opens");
+    let secrets = rig.secrets();
     assert!(!secrets.redact_check(&everything_said(&rig)).expect("the check runs"), "a secret was said");
-    assert!(secrets.redact_check(&new.password).expect("the check runs"), "the check must be able to find one");
+    assert!(secrets.redact_check(new.password()).expect("the check runs"), "the check must be able to find one");
+    machine::no_orphans(&rig);
+    machine::no_leftovers(&rig);
 }

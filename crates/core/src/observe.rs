@@ -96,6 +96,10 @@ pub struct DatabaseObservation {
     pub configured: Option<Digest>,
     /// Modules in state `installed`.
     pub modules: BTreeSet<ModuleName>,
+    /// Modules that an installation which was cut off left half way. Odoo runs no scheduled action
+    /// while there are any.
+    #[serde(default)]
+    pub half: BTreeSet<ModuleName>,
 }
 
 /// What was seen of one environment.

@@ -13,6 +13,10 @@ use crate::observe::HostFacts;
 /// `db_maxconn` of the event server: its LISTEN and what polls need at once.
 pub const LIVE_POOL: u16 = 4;
 
+/// The least memory that an environment is reckoned with, as small as one that a file may ask for:
+/// however many share a machine, arithmetic with less than Odoo can start in helps nobody.
+pub const LEAST_MEMORY: u64 = 256 << 20;
+
 /// An environment with everything computed that its workloads need.
 #[derive(Debug, Clone)]
 pub struct SizedEnvironment<'a> {
@@ -43,9 +47,10 @@ pub fn size<'a>(
     now: i64,
 ) -> SizedEnvironment<'a> {
     let current = environment.at(peaks, now);
-    let sharing = sharing.max(1);
-    let cpus = current.resources.cpus.unwrap_or_else(|| (host.cpus / sharing as u32).max(1));
-    let memory_bytes = current.resources.memory.map_or_else(|| host.memory_bytes / sharing as u64, |size| size.bytes());
+    let sharing = u32::try_from(sharing.max(1)).unwrap_or(u32::MAX);
+    let cpus = current.resources.cpus.unwrap_or_else(|| (host.cpus / sharing).max(1));
+    let even = || (host.memory_bytes / u64::from(sharing)).max(LEAST_MEMORY);
+    let memory_bytes = current.resources.memory.map_or_else(even, |size| size.bytes());
     let ask = |of: &CheckedEnvironment, burst| WorkersInput {
         users: of.users,
         cpus,

@@ -237,6 +237,9 @@ impl SecretName {
 pub struct WorkloadSpec {
     /// Which workload this is.
     pub id: WorkloadId,
+    /// Digest of the inputs that a role was rendered from; none for specs made by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_from: Option<Digest>,
     /// The file system it starts in.
     pub root: Root,
     /// Program and arguments; never holds a secret. Paths are as the workload sees them.
@@ -412,9 +415,10 @@ pub enum StopSignal {
 }
 
 impl WorkloadSpec {
-    /// Digest over everything that decides how the workload runs. Two specs with one digest are
-    /// the same workload; a driver keeps it as a label and observation returns it.
+    /// Digest over everything that decides how the workload runs: of what it was made from, else of
+    /// itself. Two specs with one digest are the same workload; a driver keeps it as a label and
+    /// observation returns it.
     pub fn digest(&self) -> Digest {
-        Digest::of_json(self)
+        self.made_from.unwrap_or_else(|| Digest::of(self))
     }
 }

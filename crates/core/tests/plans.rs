@@ -5,144 +5,18 @@
 //! `apply` (plays the plan's effect on the observation), `destroy ENV [backup FOLDER | reason TEXT |
 //! cut-off-after STEPS]` (plans it and plays it), `fail ENV/ROLE` (its supervisor gave up).
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use springtide_core::check::{CheckedEstate, parse_and_check};
-use springtide_core::lint::lint;
+use springtide_core::check::parse_and_check;
 use springtide_core::names::EnvironmentName;
-use springtide_core::observe::{
-    DatabaseObservation, EnvironmentObservation, Observation, Observed, WorkloadObservation, WorkloadState,
-};
-use springtide_core::plan::destroy::{Proof, destroy};
+use springtide_core::observe::{EnvironmentObservation, Observed, WorkloadState};
+use springtide_core::plan::destroy::Proof;
 use springtide_core::plan::{Action, Plan, Risk, plan};
 use springtide_core::units::ByteSize;
-use springtide_core::workload::{SecretName, SecretRef, WorkloadId};
 
-#[derive(Default)]
-struct World {
-    estate: Option<CheckedEstate>,
-    seen: Observation,
-    now: i64,
-}
-
-impl World {
-    fn estate(&self) -> &CheckedEstate {
-        self.estate.as_ref().expect("the script declares an estate first")
-    }
-
-    fn plan(&self) -> Plan {
-        let planned = plan(self.estate(), &self.seen, self.now);
-        assert_eq!(lint(&planned), Vec::<String>::new(), "every plan is clean");
-        assert_eq!(planned, plan(self.estate(), &self.seen, self.now), "same input, same plan");
-        planned
-    }
-
-    fn apply(&mut self) {
-        for step in self.plan().steps() {
-            self.effect(&step.action);
-        }
-    }
-
-    fn environment(&mut self, name: &EnvironmentName) -> &mut EnvironmentObservation {
-        self.seen.environments.get_mut(name).expect("its slot is reserved before anything else")
-    }
-
-    fn workload(&mut self, id: &WorkloadId) -> &mut WorkloadObservation {
-        let environment = id.environment.as_ref().expect("an environment");
-        self.environment(environment).workloads.get_mut(&id.role).expect("it exists")
-    }
-
-    fn destroy(&self, name: &str, proof: Option<Proof>) -> Plan {
-        let name = name.parse().expect("a name");
-        let stage = self.estate().environments.iter().find(|it| it.name == name).map(|it| it.stage);
-        let planned = destroy(&self.seen, &name, stage, proof);
-        assert_eq!(lint(&planned), Vec::<String>::new(), "every plan is clean");
-        planned
-    }
-
-    fn effect(&mut self, action: &Action) {
-        match action.clone() {
-            Action::EnsureAuthority => {
-                self.seen.secrets.insert(SecretRef { environment: None, name: SecretName::AuthorityCertificate });
-            }
-            Action::ReserveSlot { environment, slot, series } => {
-                let new = EnvironmentObservation {
-                    slot,
-                    series: Some(series),
-                    data: false,
-                    certificate: None,
-                    destroying: None,
-                    database: Observed::Unknown("postgres does not run".into()),
-                    workloads: Default::default(),
-                    route: Observed::Known(None),
-                };
-                self.seen.environments.insert(environment, new);
-            }
-            Action::EnsureSecrets { environment } => {
-                for name in SecretName::ENVIRONMENT {
-                    self.seen.secrets.insert(SecretRef { environment: Some(environment.clone()), name });
-                }
-            }
-            Action::EnsureCertificate { environment, host } => {
-                let until = self.now + 90 * 86_400;
-                self.environment(&environment).certificate = Some((host.to_string(), until));
-            }
-            Action::BuildTemplate { key, .. } => {
-                self.seen.templates.insert(key);
-            }
-            Action::CopyTemplate { environment, .. } => self.environment(&environment).data = true,
-            Action::EnsureWorkload { id: WorkloadId { environment, role }, digest } => {
-                let state = WorkloadState::Ready;
-                let ready = WorkloadObservation {
-                    digest,
-                    state,
-                    pid: Some(1),
-                    restarts: 0,
-                    up_s: None,
-                    resident_bytes: None,
-                    why: String::new(),
-                };
-                match environment {
-                    Some(name) => self.environment(&name).workloads.insert(role, ready),
-                    None => self.seen.estate.insert(role, ready),
-                };
-            }
-            Action::ConfigureDatabase { environment, fingerprint } => {
-                let declared = self.estate().environments.iter().find(|it| it.name == environment);
-                let modules: BTreeSet<_> = declared.expect("it is declared").modules.iter().cloned().collect();
-                let seen = DatabaseObservation { configured: Some(fingerprint), modules };
-                self.environment(&environment).database = Observed::Known(seen);
-            }
-            Action::InstallModules { environment, modules } => {
-                if let Observed::Known(database) = &mut self.environment(&environment).database {
-                    database.modules.extend(modules);
-                }
-            }
-            Action::EnsureRoute { environment, digest } => {
-                self.environment(&environment).route = Observed::Known(Some(digest))
-            }
-            Action::Verify { .. } | Action::FinalBackup { .. } => {}
-            Action::RemoveRoute { environment } => self.environment(&environment).route = Observed::Known(None),
-            Action::StopWorkload { id } => self.workload(&id).state = WorkloadState::Stopped,
-            Action::RecordDestruction { environment, proof } => {
-                self.environment(&environment).destroying = Some(proof.to_string());
-            }
-            Action::RemoveWorkload { id } => {
-                let environment = id.environment.as_ref().expect("an environment");
-                self.environment(environment).workloads.remove(&id.role);
-            }
-            Action::RemoveVolumes { environment } => self.environment(&environment).data = false,
-            Action::RemoveSecrets { environment } => {
-                self.seen.secrets.retain(|secret| secret.environment.as_ref() != Some(&environment));
-            }
-            Action::Forget { environment, .. } => {
-                self.seen.environments.remove(&environment);
-            }
-        }
-    }
-}
+mod world;
+use world::World;
 
 fn show(planned: &Plan) -> String {
     let mut text = String::new();
@@ -258,8 +132,9 @@ fn every_script_prints_what_it_says() {
 }
 
 #[test]
-fn more_environments_than_slots_are_refused() {
-    use springtide_core::layout::LAST_SLOT;
+fn more_environments_than_slots_are_refused_and_ports_decide_how_many() {
+    use springtide_core::check::DriverKind;
+    use springtide_core::layout::{LAST_SLOT, Slot};
 
     let mut world = World::default();
     world.seen.host.postgres_major = Some(15);
@@ -276,4 +151,32 @@ fn more_environments_than_slots_are_refused() {
 
     estate.environments.pop();
     assert_eq!(codes(&plan(&estate, &world.seen, 0)), [""; 0], "the last slot still has its ports");
+
+    // Where environments listen in networks of their own, ports are no limit.
+    estate.platform.driver = DriverKind::Kubernetes;
+    let outside = |planned: &Plan| {
+        let slots = planned.steps().filter_map(|step| match step.action {
+            Action::ReserveSlot { slot, .. } => Some(slot),
+            _ => None,
+        });
+        slots.max()
+    };
+    world.seen.environments.insert("other".parse().expect("name"), beyond());
+    estate.environments.extend(parse_and_check("estate.yaml", &yaml).expect("checked").environments.pop());
+    let planned = plan(&estate, &world.seen, 0);
+    assert_eq!((codes(&planned), outside(&planned)), (Vec::new(), Some(Slot(LAST_SLOT + 2))));
+}
+
+/// An environment that holds slot 1, so that others begin at 2.
+fn beyond() -> EnvironmentObservation {
+    EnvironmentObservation {
+        slot: springtide_core::layout::Slot(1),
+        series: None,
+        data: false,
+        certificate: None,
+        destroying: None,
+        database: Observed::Unknown("it does not run".into()),
+        workloads: Default::default(),
+        route: Observed::Known(None),
+    }
 }

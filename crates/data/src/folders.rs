@@ -52,10 +52,45 @@ pub(crate) fn write_once(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>
     }
 }
 
+/// Removes from `folder` and its folders what writers that are dead by now left unfinished.
+pub(crate) fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let writer = name.to_str().and_then(|name| name.split_once(".tmp-")?.1.split('-').next()?.parse::<u32>().ok());
+        match writer {
+            Some(pid) if !Path::new("/proc").join(pid.to_string()).exists() => drop(fs::remove_file(entry.path())),
+            Some(_) => {}
+            None if entry.file_type().is_ok_and(|kind| kind.is_dir()) => sweep(&entry.path()),
+            None => {}
+        }
+    }
+}
+
 /// Removes a folder with all in it. Absent is success.
 pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_dead_writers_are_swept_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        let alive = temporary(&inner.join("a.age"));
+        // Above the kernel's highest pid.
+        let dead = inner.join("b.age.tmp-4194305-ThreadId(1)");
+        let whole = inner.join("c.age");
+        for path in [&alive, &dead, &whole] {
+            fs::write(path, "x").unwrap();
+        }
+        sweep(folder.path());
+        assert!(alive.exists() && whole.exists() && !dead.exists());
     }
 }

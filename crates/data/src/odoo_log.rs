@@ -34,7 +34,7 @@ pub fn relevant(log: &str) -> Vec<String> {
             trace = None;
             continue;
         }
-        let bad = [" ERROR ", " CRITICAL ", "invalid module names", "FATAL:", "PANIC:", "rror: "];
+        let bad = [" ERROR ", " CRITICAL ", "invalid module names", "FATAL:", "PANIC:", "rror: ", "No space left"];
         if bad.iter().any(|word| line.contains(word)) {
             found.push(line);
         }

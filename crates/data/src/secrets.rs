@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use springtide_core::names::EnvironmentName;
 use springtide_core::workload::{Piece, SecretName, SecretRef, Text};
 
-use crate::folders::{sync_folder, write_once, write_whole};
+use crate::folders::{sweep, sync_folder, write_once, write_whole};
 use crate::hash;
 
 /// Folder of the estate's own secrets; no environment's name can begin with an underscore.
@@ -94,6 +94,7 @@ impl SecretStore {
     pub fn open(folder: PathBuf) -> Result<Self, SecretError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(io_error("create", &folder))?;
         check_private(&folder)?;
+        sweep(&folder);
         let path = folder.join("identity.txt");
         if !path.try_exists().map_err(io_error("look at", &path))? {
             let fresh = Identity::generate().to_string();

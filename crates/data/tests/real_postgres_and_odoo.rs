@@ -204,7 +204,6 @@ async fn identities(admin: &Admin, store: &SecretStore, environment: &Environmen
         ]
         .map(|(role, name)| (role, get(name)))
         .into(),
-        fresh_identity: true,
         connection_limits: BTreeMap::from([(DbRole::Report, 5)]),
     };
     configure(admin, &wanted).await.unwrap();

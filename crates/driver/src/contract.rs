@@ -8,6 +8,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use springtide_core::observe::{WorkloadObservation, WorkloadState};
+use springtide_core::role::Role;
 use springtide_core::workload::{Root, UserSpec, WorkloadId};
 
 use crate::{Driver, DriverError, Ensured, Generation, ResolvedWorkload, Task};
@@ -61,6 +62,7 @@ pub async fn run(driver: &dyn Driver, kit: &Kit<'_>) {
     let id = first.spec.id.clone();
     ensures(driver, kit, &first, &id).await;
     fences(driver, kit, &first, &id).await;
+    enters(driver, &first, &id).await;
     stops(driver, &first, &id).await;
     reports(driver, kit, &first, &id).await;
     says_why(driver, kit, &id).await;
@@ -106,6 +108,33 @@ async fn fences(driver: &dyn Driver, kit: &Kit<'_>, first: &ResolvedWorkload, id
     }
     let after = seen(driver, id).await.expect("it is there");
     assert_eq!((before.pid, before.digest), (after.pid, after.digest), "a refused call changes nothing");
+}
+
+async fn enters(driver: &dyn Driver, first: &ResolvedWorkload, id: &WorkloadId) {
+    let script = |text: &str| ["/bin/sh", "-c", text].map(str::to_owned);
+    let before = seen(driver, id).await.expect("it is there").pid;
+    for code in [0, 7] {
+        let exit = driver.exec(id, &script(&format!("exit {code}"))).await;
+        assert_eq!(exit.expect("a command runs"), code, "the command's exit code comes back");
+    }
+    assert_eq!(seen(driver, id).await.expect("it is there").pid, before, "the workload goes on beside it");
+    let absent = WorkloadId { role: other_role(id.role), ..id.clone() };
+    assert!(
+        matches!(driver.exec(&absent, &script("exit 0")).await, Err(DriverError::NotFound(of)) if of == absent),
+        "an unknown workload is not found"
+    );
+    driver.stop_workload(id, Generation(11)).await.expect("stop");
+    match driver.exec(id, &script("exit 0")).await {
+        Err(DriverError::NotRunning { id: of, state: WorkloadState::Stopped }) => assert_eq!(&of, id),
+        other => panic!("a stopped workload cannot be entered, and yet {other:?}"),
+    }
+    driver.ensure_workload(first, Generation(11)).await.expect("ensure");
+    driver.wait_ready(id).await.expect("ready");
+}
+
+/// A role the suite has no workload of.
+fn other_role(role: Role) -> Role {
+    if role == Role::Cron { Role::Jobs } else { Role::Cron }
 }
 
 async fn stops(driver: &dyn Driver, first: &ResolvedWorkload, id: &WorkloadId) {

@@ -63,7 +63,7 @@ impl FakeDriver {
     }
 
     /// Makes the next call of this kind fail with [`DriverError::Supervisor`] and change nothing.
-    /// `what` is `ensure prod/web`, `wait prod/web`, `stop …`, `remove …`, `task NAME` or
+    /// `what` is `ensure prod/web`, `wait prod/web`, `stop …`, `remove …`, `exec …`, `task NAME` or
     /// `volumes prod`, as [`FakeDriver::calls`] shows them.
     pub fn fail_next(&self, what: &str, why: &str) {
         self.inner().failures.entry(what.to_owned()).or_default().push_back(why.to_owned());
@@ -121,6 +121,26 @@ impl FakeDriver {
 
 fn never_ready(workload: &ResolvedWorkload) -> bool {
     workload.spec.command.iter().any(|word| word.contains("never-ready"))
+}
+
+/// Exit code and output of a command. Understands scripts of `echo`, `sleep` and `exit` after
+/// `sh -c`; `sleep` ends at once, or by the deadline if that is shorter. All other commands succeed
+/// and say nothing.
+fn play(command: &[String], deadline_s: u32) -> (Option<i32>, String) {
+    let script = match command {
+        [shell, flag, script] if shell.ends_with("/sh") && flag == "-c" => script.as_str(),
+        _ => "",
+    };
+    let mut tail = String::new();
+    for step in script.split(';').map(str::trim) {
+        match step.split_once(' ') {
+            Some(("echo", text)) => tail.push_str(&format!("{text}\n")),
+            Some(("sleep", seconds)) if seconds.parse().is_ok_and(|s: u32| s > deadline_s) => return (None, tail),
+            Some(("exit", number)) => return (number.parse().ok(), tail),
+            _ => {}
+        }
+    }
+    (Some(0), tail)
 }
 
 #[async_trait]
@@ -196,33 +216,24 @@ impl Driver for FakeDriver {
         Ok(())
     }
 
-    /// Understands scripts of `echo`, `sleep` and `exit` after `sh -c`; `sleep` ends at once, or by
-    /// the deadline if that is shorter. All other commands succeed and say nothing.
     async fn run_task(&self, task: &Task, generation: Generation) -> Result<TaskOutcome, DriverError> {
         drop(self.enter(format!("task {}", task.name), Some(generation))?);
-        let script = match task.command.as_slice() {
-            [shell, flag, script] if shell.ends_with("/sh") && flag == "-c" => script.as_str(),
-            _ => "",
-        };
-        let (mut tail, mut code) = (String::new(), Some(0));
-        for step in script.split(';').map(str::trim) {
-            match step.split_once(' ') {
-                Some(("echo", text)) => tail.push_str(&format!("{text}\n")),
-                Some(("sleep", seconds)) if seconds.parse().is_ok_and(|s: u32| s > task.deadline_s) => {
-                    code = None;
-                    break;
-                }
-                Some(("exit", number)) => {
-                    code = number.parse().ok();
-                    break;
-                }
-                _ => {}
-            }
-        }
+        let (code, tail) = play(&task.command, task.deadline_s);
         let log = self.folder.join("tasks").join(format!("{}.log", task.name));
         std::fs::create_dir_all(self.folder.join("tasks")).map_err(self.io("make"))?;
         std::fs::write(&log, &tail).map_err(self.io("write to"))?;
         Ok(TaskOutcome { code, tail, log })
+    }
+
+    async fn exec(&self, id: &WorkloadId, command: &[String]) -> Result<i32, DriverError> {
+        let inner = self.enter(format!("exec {id}"), None)?;
+        match inner.workloads.get(id) {
+            None => Err(DriverError::NotFound(id.clone())),
+            Some(held) if held.pid.is_none() => {
+                Err(DriverError::NotRunning { id: id.clone(), state: WorkloadState::Stopped })
+            }
+            Some(_) => Ok(play(command, u32::MAX).0.unwrap_or_default()),
+        }
     }
 
     fn volume(&self, environment: Option<&EnvironmentName>, volume: Volume) -> PathBuf {

@@ -6,8 +6,9 @@
 pub mod contract;
 pub mod fake;
 pub mod process;
+pub mod shell;
 
-pub use process::{ProcessDriver, hidden_command};
+pub use process::{Leftover, LeftoverKind, ProcessDriver, hidden_command};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use springtide_core::digest::Digest;
 use springtide_core::names::EnvironmentName;
-use springtide_core::observe::{HostFacts, WorkloadObservation};
+use springtide_core::observe::{HostFacts, WorkloadObservation, WorkloadState};
 use springtide_core::workload::{Root, UserSpec, Volume, VolumeMount, WorkloadId, WorkloadSpec};
 
 /// A number that grows with every operation. A driver refuses a call that carries a lower one than
@@ -132,6 +133,14 @@ pub enum DriverError {
     /// The workload does not exist.
     #[error("{0} does not exist here")]
     NotFound(WorkloadId),
+    /// The workload exists and does not run, so nothing can be done inside it.
+    #[error("{id} does not run: {}", state_words(*.state))]
+    NotRunning {
+        /// Which workload.
+        id: WorkloadId,
+        /// The state it is in.
+        state: WorkloadState,
+    },
     /// Something the driver needs is missing on this machine.
     #[error("{what} is missing: {hint}")]
     Missing {
@@ -154,6 +163,19 @@ pub enum DriverError {
     /// The supervisor cannot be reached or answered nonsense.
     #[error("supervisor: {0}")]
     Supervisor(String),
+}
+
+/// A state in words.
+fn state_words(state: WorkloadState) -> &'static str {
+    match state {
+        WorkloadState::Starting => "it is starting",
+        WorkloadState::Ready => "it is ready",
+        WorkloadState::Unready => "it is not ready",
+        WorkloadState::Backoff => "it ended and waits for its next start",
+        WorkloadState::GaveUp => "it ended too often and was given up",
+        WorkloadState::Stopped => "it is stopped",
+        WorkloadState::Unwatched => "nobody watches it",
+    }
 }
 
 /// What a driver sees of everything it runs.
@@ -201,6 +223,13 @@ pub trait Driver: Send + Sync {
 
     /// Runs a task to its end. Output goes to its log as it comes.
     async fn run_task(&self, task: &Task, generation: Generation) -> Result<TaskOutcome, DriverError>;
+
+    /// Runs a command inside a running workload and returns its exit code, 128 and the signal's
+    /// number if a signal ended it. The command has root, mounts, user, groups, limits and environment of
+    /// the workload's main process, and the caller's standard streams; it ends with the caller. An
+    /// empty one is the role's shell ([`shell`]). A workload that does not run is refused with
+    /// [`DriverError::NotRunning`].
+    async fn exec(&self, id: &WorkloadId, command: &[String]) -> Result<i32, DriverError>;
 
     /// Folder of a volume on this machine (it may not exist yet).
     fn volume(&self, environment: Option<&EnvironmentName>, volume: Volume) -> PathBuf;

@@ -21,11 +21,12 @@ use springtide_core::sizing::{SizedEnvironment, size};
 use springtide_core::workload::{SecretName, SecretRef, Volume, WorkloadId, WorkloadSpec};
 use springtide_data::destroy::final_backup;
 use springtide_data::install::{InstallRequest, ModuleAction, install_modules};
+use springtide_data::odoo_log;
 use springtide_data::postgres::{Admin, Configure, DbRole, configure, observe as observe_database};
 use springtide_data::template::{self, CopyMethod, TemplateSpec};
 use springtide_driver::{Generation, ResolvedWorkload};
 
-use crate::{Estate, certificates, routes};
+use crate::{Estate, certificates, failpoint};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -107,16 +108,22 @@ pub async fn execute(execution: &Execution<'_>, plan: &Plan, progress: &dyn Prog
         let action = serde_json::to_string(&step.action).unwrap_or_default();
         store.intend(operation, number, environment, &title, &action, (execution.clock)())?;
         progress.begin(number, total, environment, &title);
+        failpoint::pass(environment, &title, "intent");
         let sized = environment.and_then(|name| execution.sized(name, slots.get(name).copied()?));
         let done = execution.step(&step.action, sized.as_ref(), generation, progress).await;
         let error = done.as_ref().err().map(|error| chain(error.as_ref()));
-        store.settle(operation, number, error.as_deref(), (execution.clock)())?;
+        if error.is_none() {
+            failpoint::pass(environment, &title, "effect");
+        }
+        let settled = store.settle(operation, number, error.as_deref(), (execution.clock)());
         progress.end(number, error.as_deref());
         if let Err(source) = done {
-            store.end(operation, &format!("failed: {title}"), (execution.clock)())?;
+            // A full disk fails the step and then the journal; the step is what a person must hear of.
+            let _ = settled.and_then(|()| store.end(operation, &format!("failed: {title}"), (execution.clock)()));
             let of = environment.map(|name| format!(" of {name}")).unwrap_or_default();
             return Err(ExecuteError::Step { step: title, of, source });
         }
+        settled?;
     }
     store.end(operation, "done", (execution.clock)())?;
     Ok(operation)
@@ -211,7 +218,6 @@ impl Execution<'_> {
                     admin_password_hash: secrets.get(&of(environment, SecretName::OdooAdminHash))?,
                     database_secret: secrets.get(&of(environment, SecretName::OdooDatabaseSecret))?,
                     verifiers,
-                    fresh_identity: true,
                     connection_limits: BTreeMap::new(),
                 };
                 configure(&admin, &wanted).await?;
@@ -241,17 +247,21 @@ impl Execution<'_> {
                     env,
                 };
                 let installed = install_modules(driver, request, generation).await;
-                for role in Role::ODOO {
-                    let resolved = self.resolve(roles::workload(sized, role))?;
-                    driver.ensure_workload(&resolved, generation).await?;
-                }
-                for role in Role::ODOO {
-                    driver.wait_ready(&WorkloadId::of(environment, role)).await?;
-                }
-                installed?;
+                let again = self.start_again(sized, generation).await;
+                // Why the installation failed is the news, also when the roles do not come back.
+                let log = installed?;
+                again?;
                 let seen = observe_database(&self.admin(sized).await?, environment).await?;
-                if let Some(missing) = modules.iter().find(|module| !seen.modules.contains(*module)) {
-                    return Err(format!("Odoo knows no module {missing}; the database is as it was").into());
+                let missing = modules.iter().filter(|module| !seen.modules.contains(*module));
+                let missing: Vec<&str> = missing.map(|module| module.as_str()).collect();
+                if !missing.is_empty() {
+                    let lines = log.map(|log| odoo_log::relevant_of(&log, "").join("\n")).unwrap_or_default();
+                    let series = sized.environment.series;
+                    let missing = missing.join(", ");
+                    let text = format!(
+                        "no such module in series {series}, or not installable: {missing}; nothing of it was installed\n{lines}"
+                    );
+                    return Err(text.into());
                 }
             }
             Action::EnsureRoute { environment, .. } => {
@@ -260,11 +270,11 @@ impl Execution<'_> {
                 let folder = driver.volume(None, Volume::Routes);
                 let certificate = secrets.get(&of(environment, SecretName::Certificate))?;
                 let key = secrets.get(&of(environment, SecretName::CertificateKey))?;
-                routes::ensure(&folder, &route, &marker, &certificate, &key).await?;
+                self.estate.proxy.ensure(&folder, &route, &marker, &certificate, &key).await?;
             }
             Action::Verify { .. } => self.verify(sized_of()?).await?,
             Action::RemoveRoute { environment } => {
-                routes::remove(&driver.volume(None, Volume::Routes), environment).await?;
+                self.estate.proxy.remove(&driver.volume(None, Volume::Routes), environment).await?;
             }
             Action::StopWorkload { id } => driver.stop_workload(id, generation).await?,
             Action::FinalBackup { environment, folder } => {
@@ -281,6 +291,18 @@ impl Execution<'_> {
             Action::RemoveVolumes { environment } => driver.remove_volumes(environment, generation).await?,
             Action::RemoveSecrets { environment } => secrets.remove_environment(environment)?,
             Action::Forget { environment, .. } => self.estate.store.forget(environment)?,
+        }
+        Ok(())
+    }
+
+    /// Runs Odoo's roles as they are declared and waits until they are ready.
+    async fn start_again(&self, sized: &SizedEnvironment<'_>, generation: Generation) -> Result<(), Failure> {
+        let driver = self.estate.driver.as_ref();
+        for role in Role::ODOO {
+            driver.ensure_workload(&self.resolve(roles::workload(sized, role))?, generation).await?;
+        }
+        for role in Role::ODOO {
+            driver.wait_ready(&WorkloadId::of(&sized.environment.name, role)).await?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 pub mod certificates;
 pub mod execute;
+mod failpoint;
 pub mod notice;
 pub mod observe;
 pub mod routes;
@@ -25,6 +26,8 @@ pub struct Estate {
     pub secrets: SecretStore,
     /// Remembers.
     pub store: store::Store,
+    /// Administers the entrance.
+    pub proxy: routes::Proxy,
     /// State folder.
     pub state: PathBuf,
 }

@@ -11,7 +11,11 @@ use springtide_core::names::EnvironmentName;
 
 /// Serves on 127.0.0.1 until it is told to end.
 pub async fn serve(port: u16) -> std::io::Result<()> {
-    let app = Router::new().route("/starting/{environment}", any(starting)).fallback(blocked);
+    let app = Router::new()
+        .route("/starting/{environment}", any(async |path| not_ready(path, "5")))
+        // The address itself is of no use later, so this one goes back to the start.
+        .route("/away/{environment}", any(async |path| not_ready(path, "5;url=/web")))
+        .fallback(blocked);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     axum::serve(listener, app)
@@ -21,24 +25,24 @@ pub async fn serve(port: u16) -> std::io::Result<()> {
         .await
 }
 
-async fn starting(Path(environment): Path<String>) -> Response {
+fn not_ready(Path(environment): Path<String>, again: &str) -> Response {
     // The name comes from our own route; whatever else arrives here is not shown.
     let name = environment.parse::<EnvironmentName>().map_or_else(|_| "This site".to_owned(), |name| name.to_string());
     let page = page(
         &format!("{name} is not ready yet"),
         "It is starting, or its database is away for a moment. Nothing you saved is lost. This page tries again every 5 seconds.",
-        true,
+        Some(again),
     );
     let headers = [(header::RETRY_AFTER, "5"), (header::CACHE_CONTROL, "no-store")];
     (StatusCode::SERVICE_UNAVAILABLE, headers, Html(page)).into_response()
 }
 
 async fn blocked() -> Response {
-    (StatusCode::NOT_FOUND, Html(page("Not here", "This address is closed to the outside.", false))).into_response()
+    (StatusCode::NOT_FOUND, Html(page("Not here", "This address is closed to the outside.", None))).into_response()
 }
 
-fn page(title: &str, text: &str, again: bool) -> String {
-    let refresh = if again { "<meta http-equiv=\"refresh\" content=\"5\">" } else { "" };
+fn page(title: &str, text: &str, again: Option<&str>) -> String {
+    let refresh = again.map(|again| format!("<meta http-equiv=\"refresh\" content=\"{again}\">")).unwrap_or_default();
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">{refresh}\
          <title>{title}</title><style>body{{font:18px/1.5 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1.5rem;\

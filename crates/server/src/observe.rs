@@ -30,7 +30,7 @@ pub enum ObserveError {
 /// Looks at everything; changes nothing.
 pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveError> {
     let seen = estate.driver.observe().await?;
-    let markers = routes::live().await;
+    let markers = estate.proxy.live().await;
     let mut environments = BTreeMap::new();
     for record in estate.store.environments()? {
         let workloads: BTreeMap<_, _> = Role::ENVIRONMENT

@@ -41,82 +41,96 @@ pub enum RouteError {
 
 const CONFIRM_S: u64 = 10;
 
-/// Names of all middlewares the proxy has live; among them the markers of routes.
-pub async fn live() -> Result<BTreeSet<String>, RouteError> {
-    let port = Slot::ESTATE.port(Role::Proxy).unwrap_or_default();
-    let url = format!("http://127.0.0.1:{port}/api/http/middlewares?per_page=100000");
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).build().map_err(RouteError::Proxy)?;
-    let answer =
-        client.get(url).send().await.map_err(RouteError::Proxy)?.error_for_status().map_err(RouteError::Proxy)?;
-    let list: Vec<serde_json::Value> = answer.json().await.map_err(RouteError::Proxy)?;
-    let enabled = list.iter().filter(|it| it["status"] == "enabled");
-    Ok(enabled.filter_map(|it| it["name"].as_str()).map(|name| name.trim_end_matches("@file").to_owned()).collect())
+/// The running proxy, through its administration API.
+pub struct Proxy {
+    client: reqwest::Client,
+    url: String,
 }
 
-/// Puts `route` in place and waits until the proxy shows `marker`.
-pub async fn ensure(
-    folder: &Path,
-    route: &Route,
-    marker: &str,
-    certificate: &SecretString,
-    key: &SecretString,
-) -> Result<(), RouteError> {
-    let failed = |path: &Path| {
-        let path = path.display().to_string();
-        move |source| RouteError::Write { path, source }
-    };
-    std::fs::create_dir_all(folder).map_err(failed(folder))?;
-    let (shared, content) = springtide_core::roles::route::shared();
-    let file = folder.join(&route.file);
-    let before = std::fs::read(&file).ok();
-    for (path, content) in [
-        (folder.join(shared), content.as_str()),
-        (file.with_extension("crt"), certificate.expose_secret()),
-        (file.with_extension("key"), key.expose_secret()),
-        (file.clone(), route.content.as_str()),
-    ] {
-        write(&path, content.as_bytes()).map_err(failed(&path))?;
+impl Proxy {
+    /// The estate's proxy. Loopback only: proxies of the caller's environment are not asked.
+    pub fn new() -> Result<Self, RouteError> {
+        let port = Slot::ESTATE.port(Role::Proxy).unwrap_or_default();
+        let url = format!("http://127.0.0.1:{port}/api/http/middlewares?per_page=100000");
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(3)).build();
+        Ok(Self { client: client.map_err(RouteError::Proxy)?, url })
     }
-    for _ in 0..CONFIRM_S * 5 {
-        if live().await.is_ok_and(|names| names.contains(marker)) {
-            return Ok(());
+
+    /// Names of all middlewares the proxy has live; among them the markers of routes.
+    pub async fn live(&self) -> Result<BTreeSet<String>, RouteError> {
+        let answer = self.client.get(&self.url).send().await.and_then(reqwest::Response::error_for_status);
+        let list: Vec<serde_json::Value> =
+            answer.map_err(RouteError::Proxy)?.json().await.map_err(RouteError::Proxy)?;
+        let enabled = list.iter().filter(|it| it["status"] == "enabled");
+        Ok(enabled.filter_map(|it| it["name"].as_str()).map(|name| name.trim_end_matches("@file").to_owned()).collect())
+    }
+
+    /// Puts `route` in place and waits until the proxy shows `marker`.
+    pub async fn ensure(
+        &self,
+        folder: &Path,
+        route: &Route,
+        marker: &str,
+        certificate: &SecretString,
+        key: &SecretString,
+    ) -> Result<(), RouteError> {
+        let failed = |path: &Path| {
+            let path = path.display().to_string();
+            move |source| RouteError::Write { path, source }
+        };
+        std::fs::create_dir_all(folder).map_err(failed(folder))?;
+        let (shared, content) = springtide_core::roles::route::shared();
+        let file = folder.join(&route.file);
+        let before = std::fs::read(&file).ok();
+        for (path, content) in [
+            (folder.join(shared), content.as_str()),
+            (file.with_extension("crt"), certificate.expose_secret()),
+            (file.with_extension("key"), key.expose_secret()),
+            (file.clone(), route.content.as_str()),
+        ] {
+            write(&path, content.as_bytes()).map_err(failed(&path))?;
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        for _ in 0..CONFIRM_S * 5 {
+            if self.live().await.is_ok_and(|names| names.contains(marker)) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        match before {
+            Some(before) => write(&file, &before).map_err(failed(&file))?,
+            None => std::fs::remove_file(&file).map_err(failed(&file))?,
+        }
+        Err(RouteError::Rejected(CONFIRM_S))
     }
-    match before {
-        Some(before) => write(&file, &before).map_err(failed(&file))?,
-        None => std::fs::remove_file(&file).map_err(failed(&file))?,
+
+    /// Takes a route away and waits until the proxy shows it no more; absent is success. A proxy that
+    /// does not run has no routes, and finds none when it starts.
+    pub async fn remove(&self, folder: &Path, environment: &EnvironmentName) -> Result<(), RouteError> {
+        // The key goes last: a route without its certificate would show the wrong one.
+        for ending in ["yml", "crt", "key"] {
+            let path: PathBuf = folder.join(format!("{environment}.{ending}"));
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(RouteError::Write { path: path.display().to_string(), source });
+                }
+                _ => {}
+            }
+        }
+        for _ in 0..CONFIRM_S * 5 {
+            match self.live().await {
+                Ok(markers) if of(&markers, environment).is_none() => return Ok(()),
+                Err(RouteError::Proxy(error)) if error.is_connect() => return Ok(()),
+                _ => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+        Err(RouteError::Lingers(CONFIRM_S))
     }
-    Err(RouteError::Rejected(CONFIRM_S))
 }
 
-/// The digest of the route of `environment` among the markers of [`live`].
+/// The digest of the route of `environment` among the markers of [`Proxy::live`].
 pub fn of(markers: &BTreeSet<String>, environment: &EnvironmentName) -> Option<Digest> {
     let prefix = format!("{environment}-rev-");
     markers.iter().find_map(|name| name.strip_prefix(&prefix)?.parse().ok())
-}
-
-/// Takes a route away and waits until the proxy shows it no more; absent is success. A proxy that
-/// does not run has no routes, and finds none when it starts.
-pub async fn remove(folder: &Path, environment: &EnvironmentName) -> Result<(), RouteError> {
-    // The key goes last: a route without its certificate would show the wrong one.
-    for ending in ["yml", "crt", "key"] {
-        let path: PathBuf = folder.join(format!("{environment}.{ending}"));
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(RouteError::Write { path: path.display().to_string(), source });
-            }
-            _ => {}
-        }
-    }
-    for _ in 0..CONFIRM_S * 5 {
-        match live().await {
-            Ok(markers) if of(&markers, environment).is_none() => return Ok(()),
-            Err(RouteError::Proxy(error)) if error.is_connect() => return Ok(()),
-            _ => tokio::time::sleep(Duration::from_millis(200)).await,
-        }
-    }
-    Err(RouteError::Lingers(CONFIRM_S))
 }
 
 /// Writes a file that only root and the proxy can read, whole or not at all.

@@ -305,10 +305,11 @@ impl Store {
         rows.collect::<Result<_, _>>().map_err(sqlite("read"))
     }
 
-    /// The step an operation was in when it was cut off, if the newest one was.
+    /// The step an operation was in when it was cut off, if the newest one was. Commands that people
+    /// run inside workloads take no steps and are passed over: one may be open while another plan is applied.
     pub fn interrupted(&self) -> Result<Option<(u64, String)>, StoreError> {
         let select = "SELECT o.id, coalesce((SELECT title FROM steps s WHERE s.operation = o.id AND s.ended IS NULL), 'between steps')
-                      FROM operations o WHERE o.id = (SELECT max(id) FROM operations) AND o.ended IS NULL";
+                      FROM operations o WHERE o.id = (SELECT max(id) FROM operations WHERE plan NOT LIKE 'exec %') AND o.ended IS NULL";
         self.connection()
             .query_row(select, [], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))
             .optional()
@@ -354,11 +355,12 @@ mod tests {
         store.intend(operation, 0, None, "run proxy", "{}", 11).unwrap();
         drop(store);
         let store = Store::open(&path).unwrap();
+        store.begin("exec prod/web", 11).unwrap();
         assert_eq!(store.interrupted().unwrap(), Some((operation, "run proxy".into())));
         store.settle(operation, 0, None, 12).unwrap();
         store.end(operation, "done", 13).unwrap();
         assert_eq!(store.interrupted().unwrap(), None);
-        assert_eq!(store.operations(5).unwrap()[0].steps, (1, 1));
+        assert_eq!(store.operations(5).unwrap()[1].steps, (1, 1));
         assert_eq!(store.steps(operation).unwrap()[0].title, "run proxy");
         std::fs::remove_dir_all(&folder).unwrap();
     }

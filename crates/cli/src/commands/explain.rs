@@ -203,9 +203,9 @@ async fn environment_words(
             "version": 1, "kind": "environment", "name": name,
             "slot": { "number": slot, "reserved": existing.is_some() }, "ports": ports,
             "cpus": sized.cpus, "memory_bytes": sized.memory_bytes,
-            "web": { "workers": workers.web, "rule": workers.web_rule },
-            "cron": { "processes": workers.cron, "rule": workers.cron_rule },
-            "jobs": { "workers": workers.jobs, "rule": workers.jobs_rule },
+            "web": { "workers": workers.web, "rule": workers.web_rule.to_string() },
+            "cron": { "processes": workers.cron, "rule": workers.cron_rule.to_string() },
+            "jobs": { "workers": workers.jobs, "rule": workers.jobs_rule.to_string() },
             "connections": { "fits": budget.fits(), "sum": budget.arithmetic() },
         }));
         return Ok(0);

@@ -3,6 +3,7 @@
 mod apply;
 mod destroy;
 mod doctor;
+mod exec;
 mod explain;
 mod file;
 mod history;
@@ -14,6 +15,7 @@ mod status;
 pub use apply::{apply, plan, stop};
 pub use destroy::destroy;
 pub use doctor::doctor;
+pub use exec::exec;
 pub use explain::explain;
 pub use file::{check, completion, init, schema, version};
 pub use history::history;

@@ -1,5 +1,13 @@
 //! Hostile files: nothing that people can write reaches a shell, a path, SQL or a terminal.
 
+use std::collections::BTreeSet;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
 use super::{Report, explanation, parse_and_check};
 
 const NASTY: [&str; 14] = [
@@ -139,18 +147,6 @@ fn every_code_used_is_explained_once() {
     }
 }
 
-/// Small random numbers from a fixed seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % end.max(1)
-    }
-}
-
 fn exercise(text: &str) {
     match parse_and_check("estate.yaml", text) {
         Ok(estate) => assert!(!estate.environments.is_empty()),
@@ -169,69 +165,120 @@ fn exercise(text: &str) {
     }
 }
 
-#[test]
-fn arbitrary_text_never_panics() {
-    const PIECES: [&str; 30] = [
-        "estate",
-        ":",
-        " ",
-        "\n",
-        "  ",
-        "- ",
-        "[",
-        "]",
-        "{",
-        "}",
-        "&a",
-        "*a",
-        "<<",
-        "'",
-        "\"",
-        "|",
-        ">",
-        "#",
-        "!!int",
-        "---",
-        "\t",
-        "\r",
-        "é",
-        "\u{202e}",
-        "\0",
-        "environments",
-        "name",
-        "99999999999999999999",
-        "~",
-        "🦀",
-    ];
-    let mut dice = Dice(7);
-    for _ in 0..3_000 {
-        let length = dice.below(40);
-        let text: String = (0..length).map(|_| PIECES[dice.below(PIECES.len())]).collect();
+/// Words and signs that mean something to YAML or to us.
+const PIECES: [&str; 34] = [
+    "estate",
+    ":",
+    " ",
+    "\n",
+    "  ",
+    "- ",
+    "[",
+    "]",
+    "{",
+    "}",
+    "&a",
+    "*a",
+    "<<",
+    "'",
+    "\"",
+    "|",
+    ">",
+    "#",
+    "!!int",
+    "---",
+    "\t",
+    "\r",
+    "é",
+    "\u{202e}",
+    "\0",
+    "environments",
+    "name",
+    "peaks",
+    "odoo",
+    ",",
+    "a",
+    "99999999999999999999",
+    "~",
+    "🦀",
+];
+
+const EXAMPLES: [&str; 3] = [
+    include_str!("../../../../examples/minimal.yaml"),
+    include_str!("../../../../examples/distributor.yaml"),
+    include_str!("../../../../examples/both.yaml"),
+];
+
+/// One edit of a text: where, how far, and what is put there.
+type Edit = (Index, usize, String);
+
+fn pieces() -> impl Strategy<Value = String> {
+    vec(select(&PIECES[..]), 0..40).prop_map(|pieces| pieces.concat())
+}
+
+/// An example with a few places cut out or written over.
+fn mutated() -> impl Strategy<Value = String> {
+    let put = prop_oneof![select(&PIECES[..]).prop_map(str::to_owned), ".{0,3}"];
+    (select(&EXAMPLES[..]), vec((any::<Index>(), 0_usize..30, put), 1..5)).prop_map(|(example, edits)| {
+        let edit = |text: String, (at, cut, put): Edit| {
+            let mut chars: Vec<char> = text.chars().collect();
+            let at = at.index(chars.len() + 1);
+            chars.splice(at..(at + cut).min(chars.len()), put.chars());
+            chars.into_iter().collect()
+        };
+        edits.into_iter().fold(example.to_owned(), edit)
+    })
+}
+
+fn cases(number: u32) -> Config {
+    Config { cases: number, failure_persistence: None, ..Config::default() }
+}
+
+proptest! {
+    #![proptest_config(cases(2_000))]
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..200)) {
+        exercise(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn arbitrary_text_never_panics(text in any::<String>()) {
+        exercise(&text);
+        exercise(&format!("estate: {text}\nenvironments: [{{ name: {text} }}]\n"));
+    }
+
+    #[test]
+    fn yaml_in_pieces_never_panics(text in pieces()) {
+        exercise(&text);
+        exercise(&format!("estate: a\nenvironments:\n{text}"));
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(1_000))]
+
+    #[test]
+    fn mutated_examples_never_panic(text in mutated()) {
         exercise(&text);
     }
 }
 
+/// The values above reach far into the reader and the check, or none of that would say much.
 #[test]
-fn mutated_examples_never_panic() {
-    let examples = [
-        include_str!("../../../../examples/minimal.yaml"),
-        include_str!("../../../../examples/distributor.yaml"),
-        include_str!("../../../../examples/both.yaml"),
-    ];
-    let mut dice = Dice(11);
-    for turn in 0..1_500 {
-        let mut chars: Vec<char> = examples[turn % examples.len()].chars().collect();
-        for _ in 0..=dice.below(4) {
-            let (at, other) = (dice.below(chars.len()), dice.below(chars.len()));
-            match dice.below(4) {
-                0 => chars.swap(at, other),
-                1 => drop(chars.remove(at)),
-                2 => {
-                    chars.insert(at, ['\n', ' ', ':', '-', '"', '{', ']', '*', '&', 'é', '9', '\u{1b}'][dice.below(12)])
-                }
-                _ => drop(chars.drain(at.min(other)..at.max(other).min(at.min(other) + 30))),
-            }
+fn arbitrary_files_are_refused_for_many_reasons_and_some_are_accepted() {
+    let mut runner = TestRunner::new_with_rng(cases(1), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let (mut seen, mut accepted) = (BTreeSet::new(), 0);
+    for turn in 0..3_000 {
+        let strategy = if turn % 2 == 0 { pieces().boxed() } else { mutated().boxed() };
+        let text = strategy.new_tree(&mut runner).unwrap().current();
+        match parse_and_check("estate.yaml", &text) {
+            Ok(_) => accepted += 1,
+            Err(report) => seen.extend(codes(&report)),
         }
-        exercise(&chars.into_iter().collect::<String>());
+    }
+    assert!(accepted > 50, "{accepted} of 3000");
+    for code in ["E0002", "E0101", "E0103", "E0104", "E0201"] {
+        assert!(seen.contains(code), "{code} is not among {seen:?}");
     }
 }

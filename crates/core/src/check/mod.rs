@@ -146,7 +146,7 @@ pub struct CheckedPeak {
     pub name: PeakName,
     /// What kind of surge.
     pub kind: PeakKind,
-    /// Environments it touches; all exist, each once.
+    /// Environments it touches; all exist, each once, in the order of their names.
     pub environments: Vec<EnvironmentName>,
     /// First second, Unix seconds.
     pub from: i64,
@@ -165,7 +165,12 @@ pub struct CheckedPeak {
 impl CheckedPeak {
     /// Whether the peak touches `environment` at `now` (Unix seconds).
     pub fn active(&self, environment: &EnvironmentName, now: i64) -> bool {
-        (self.from..self.to).contains(&now) && self.environments.contains(environment)
+        (self.from..self.to).contains(&now) && self.touches(environment)
+    }
+
+    /// Whether the peak touches `environment` at any time.
+    pub fn touches(&self, environment: &EnvironmentName) -> bool {
+        self.environments.binary_search(environment).is_ok()
     }
 }
 

@@ -90,6 +90,7 @@ fn environments(raw: &RawPeak, path: &str, known: &BTreeSet<&str>, found: &mut F
             names.extend(text.parse::<EnvironmentName>());
         }
     }
+    names.sort_unstable();
     names
 }
 

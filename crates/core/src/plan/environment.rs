@@ -8,15 +8,18 @@ use crate::check::{CheckedEnvironment, CheckedEstate, CheckedPeak};
 use crate::digest::Digest;
 use crate::layout::Slot;
 use crate::names::{EnvironmentName, HostName, ModuleName};
-use crate::observe::{EnvironmentObservation, Observation};
+use crate::observe::{EnvironmentObservation, HostFacts};
 use crate::role::Role;
 use crate::roles::{self, route};
 use crate::series::Series;
 use crate::sizing::{SizedEnvironment, size};
-use crate::workload::{SecretName, SecretRef, WorkloadId};
+use crate::workload::WorkloadId;
 
 /// A certificate is renewed when less than this is left, seconds: a third of its 90 days.
 const RENEW_BEFORE_S: i64 = 30 * 86_400;
+
+/// Steps that a new environment has, the template's own included.
+const MOST_STEPS: usize = 14;
 
 /// Names a set of modules of a series, with or without demo data. Environments of one key share a
 /// template.
@@ -27,7 +30,7 @@ pub fn template_key(series: Series, modules: &[ModuleName], demo: bool) -> Strin
 
 /// Names the configuration of a database: who it is, where users and Odoo itself find it.
 pub fn fingerprint(name: &EnvironmentName, base_url: &str, slot: Slot) -> Digest {
-    Digest::of_json(&(1, name, base_url, slot))
+    Digest::of(&(1, name, base_url, slot))
 }
 
 /// The address users type.
@@ -45,16 +48,18 @@ pub(super) struct Place<'a> {
     pub declared: &'a CheckedEnvironment,
     pub slot: Slot,
     pub observed: Option<&'a EnvironmentObservation>,
-    pub seen: &'a Observation,
+    /// Whether its secrets are all there.
+    pub secrets: bool,
+    pub host: &'a HostFacts,
     pub now: i64,
 }
 
 impl Place<'_> {
     /// The steps that are left, or why there cannot be any.
     pub fn plan(&self, templates: &mut BTreeSet<String>) -> Result<EnvironmentPlan, Vec<Refusal>> {
-        let Self { estate, declared, slot, observed, seen, now } = *self;
-        let sized = size(declared, &estate.peaks, slot, &seen.host, estate.environments.len(), now);
-        let refusals = refusals(estate, &sized, observed, seen);
+        let Self { estate, declared, slot, observed, host, now, .. } = *self;
+        let sized = size(declared, &estate.peaks, slot, host, estate.environments.len(), now);
+        let refusals = refusals(estate, &sized, observed, host);
         if !refusals.is_empty() {
             return Err(refusals);
         }
@@ -64,7 +69,7 @@ impl Place<'_> {
             environment,
             // A new environment has nobody to protect yet.
             frozen: environment.frozen_by(&estate.peaks, now).filter(|_| data),
-            steps: Vec::new(),
+            steps: Vec::with_capacity(if observed.is_none() { MOST_STEPS } else { 0 }),
             waits: Vec::new(),
         };
         self.identity(&mut list);
@@ -74,10 +79,10 @@ impl Place<'_> {
         self.run(Role::Postgres, &sized, &mut list);
         self.database(&mut list);
         self.run(Role::Pooler, &sized, &mut list);
-        let route = route::route(&sized);
+        let digest = route::digest(&sized);
         let live = observed.and_then(|it| it.route.known()).and_then(|digest| *digest);
-        if live != Some(route.digest) {
-            let action = Action::EnsureRoute { environment: declared.name.clone(), digest: route.digest };
+        if live != Some(digest) {
+            let action = Action::EnsureRoute { environment: declared.name.clone(), digest };
             let reason = if live.is_some() { "its route differs" } else { "the proxy has no route to it" };
             list.add(Step::quiet(action, reason));
         }
@@ -87,6 +92,7 @@ impl Place<'_> {
         let List { mut steps, waits, .. } = list;
         if !steps.is_empty() {
             steps.push(Step::quiet(Action::Verify { environment: declared.name.clone() }, "something changed"));
+            steps.shrink_to_fit();
         }
         Ok(EnvironmentPlan { environment: Some(declared.name.clone()), steps, waits })
     }
@@ -98,11 +104,7 @@ impl Place<'_> {
             let action = Action::ReserveSlot { environment: name.clone(), slot: self.slot, series: environment.series };
             list.add(Step::quiet(action, "it does not exist"));
         }
-        let missing = SecretName::ENVIRONMENT.into_iter().any(|secret| {
-            !matches!(secret, SecretName::Certificate | SecretName::CertificateKey)
-                && !self.seen.secrets.contains(&SecretRef { environment: Some(name.clone()), name: secret })
-        });
-        if missing {
+        if !self.secrets {
             list.add(Step::quiet(Action::EnsureSecrets { environment: name.clone() }, "secrets are missing"));
         }
         let reason = match self.observed.and_then(|it| it.certificate.as_ref()) {
@@ -128,11 +130,14 @@ impl Place<'_> {
             list.add(Step::quiet(action, reason));
         }
         if let (Some(seen), Some(_), true) = (seen, configured, self.observed.is_some_and(|it| it.data)) {
-            let missing = |module: &&ModuleName| !seen.modules.contains(*module);
-            let modules: Vec<ModuleName> = environment.modules.iter().filter(missing).cloned().collect();
+            let missing = environment.modules.iter().filter(|module| !seen.modules.contains(*module));
+            // What one of them brings along may be the part that was cut off.
+            let modules: BTreeSet<&ModuleName> = missing.chain(&seen.half).collect();
+            let modules: Vec<ModuleName> = modules.into_iter().cloned().collect();
             if !modules.is_empty() {
                 let action = Action::InstallModules { environment: name.clone(), modules };
-                let reason = "declared and not installed".into();
+                let cut_off = !seen.half.is_empty();
+                let reason = if cut_off { "an installation was cut off" } else { "declared and not installed" }.into();
                 list.add(Step { action, risk: Risk::Restart, interruption_s: 90, reason });
             }
         }
@@ -140,8 +145,8 @@ impl Place<'_> {
 
     /// A workload, brought to what it should be.
     fn run(&self, role: Role, sized: &SizedEnvironment<'_>, list: &mut List<'_>) {
-        let Self { estate, declared, slot, observed, seen, now } = *self;
-        let moments = Moments { estate, declared, slot, host: &seen.host, now };
+        let Self { estate, declared, slot, observed, host, now, .. } = *self;
+        let moments = Moments { estate, declared, slot, host, now };
         let mut of_peak = false;
         let why = |runs| match moments.peak_asks(role, runs) {
             Some(reason) => {
@@ -201,7 +206,7 @@ fn refusals(
     estate: &CheckedEstate,
     sized: &SizedEnvironment<'_>,
     observed: Option<&EnvironmentObservation>,
-    seen: &Observation,
+    host: &HostFacts,
 ) -> Vec<Refusal> {
     let environment = sized.environment.as_ref();
     let mut refusals = Vec::new();
@@ -227,7 +232,7 @@ fn refusals(
         );
     }
     let series = environment.series;
-    if !seen.host.odoo_roots.contains_key(&series) {
+    if !host.odoo_roots.contains_key(&series) {
         refuse(
             "E0702",
             format!("Odoo {series} is not on this machine"),
@@ -245,7 +250,7 @@ fn refusals(
             format!("Write series: \"{of}\" again, or declare a new environment."),
         );
     }
-    match seen.host.postgres_major {
+    match host.postgres_major {
         Some(major) if major >= series.profile().postgres_min => {}
         Some(major) => refuse(
             "E0704",
@@ -254,8 +259,11 @@ fn refusals(
         ),
         None => refuse("E0704", "PostgreSQL is not on this machine".into(), "Run scripts/setup.".into()),
     }
-    for program in &seen.host.missing {
+    for program in &host.missing {
         refuse("E0705", format!("{program} is not on this machine"), "Run scripts/setup.".into());
+    }
+    if host.foreign_ports.is_empty() {
+        return refusals;
     }
     let ingress = &estate.platform.ingress;
     let ports = Role::ENVIRONMENT
@@ -264,7 +272,7 @@ fn refusals(
         .flatten()
         .chain([ingress.http, ingress.https]);
     for port in ports {
-        if let Some(holder) = seen.host.foreign_ports.get(&port) {
+        if let Some(holder) = host.foreign_ports.get(&port) {
             refuse(
                 "E0706",
                 format!("port {port} is in use by {holder}"),

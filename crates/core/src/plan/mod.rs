@@ -1,15 +1,18 @@
 //! Plan: pure functions from a checked estate, an observation and a `now` to the exact steps that
 //! are left. Same input, same plan; execution has no choice left.
 //!
-//! `step` holds the nouns, `environment` decides for one environment, `destroy` takes one away,
-//! `peaks` tells a peak's own changes from others, `codes` explains refusals and `commands` what else
-//! a command may say. What is not done stands in the plan too, with what it waits for.
+//! `step` holds the nouns, `sight` arranges the observation, `environment` decides for one environment,
+//! `destroy` takes one away, `peaks` tells a peak's own changes from others, `codes` explains refusals
+//! and `commands` what else a command may say. What is not done stands in the plan too, with what it
+//! waits for.
 
 mod codes;
 mod commands;
 pub mod destroy;
 pub mod environment;
+mod inputs;
 mod peaks;
+mod sight;
 mod step;
 
 pub use codes::{EXPLANATIONS, explanation};
@@ -17,10 +20,9 @@ pub use commands::COMMANDS;
 pub use step::{Action, EnvironmentPlan, Plan, Refusal, Risk, Step};
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
-use serde::Serialize;
-
+use self::sight::Sight;
 use crate::check::{CheckedEstate, DriverKind};
 use crate::digest::Digest;
 use crate::layout::{LAST_SLOT, Slot};
@@ -31,22 +33,24 @@ use crate::workload::{SecretName, SecretRef, WorkloadId};
 
 /// Plans everything that `estate` needs, at `now` (seconds since 1970).
 pub fn plan(estate: &CheckedEstate, seen: &Observation, now: i64) -> Plan {
-    let taken: BTreeSet<Slot> = seen.environments.values().map(|environment| environment.slot).collect();
+    let sight = Sight::of(seen);
     let last = last_slot(estate.platform.driver);
-    let mut free = (1..=last).map(Slot).filter(|slot| !taken.contains(slot));
+    let mut free = (1..=last).map(Slot).filter(|slot| sight.is_free(*slot));
     let mut environments = vec![estate_parts(estate, seen)];
     let mut refusals = Vec::new();
     let mut templates = seen.templates.clone();
     let mut outside = Vec::new();
     for declared in &estate.environments {
-        let observed = seen.environments.get(&declared.name);
+        let observed = sight.environment(&declared.name);
         let slot = observed.map(|observed| observed.slot).or_else(|| free.next());
         let Some(slot) = slot.filter(|slot| slot.0 <= last) else {
             outside.push(&declared.name);
             continue;
         };
-        let place = environment::Place { estate, declared, slot, observed, seen, now };
+        let secrets = sight.has_secrets(&declared.name);
+        let place = environment::Place { estate, declared, slot, observed, secrets, host: &seen.host, now };
         match place.plan(&mut templates) {
+            Ok(planned) if planned.steps.is_empty() && planned.waits.is_empty() => {}
             Ok(planned) => environments.push(planned),
             Err(refused) => refusals.extend(refused),
         }
@@ -62,15 +66,15 @@ pub fn plan(estate: &CheckedEstate, seen: &Observation, now: i64) -> Plan {
             hint: "Declare fewer environments, or divide the estate between machines.".into(),
         });
     }
-    let declared: BTreeSet<_> = estate.environments.iter().map(|environment| &environment.name).collect();
-    let undeclared = seen.environments.keys().filter(|name| !declared.contains(name)).cloned().collect();
+    let declared: HashSet<_> = estate.environments.iter().map(|environment| environment.name.as_str()).collect();
+    let undeclared = seen.environments.keys().filter(|name| !declared.contains(name.as_str())).cloned().collect();
     // The parts of the estate are of no use alone, and a refused estate changes nothing at all.
     if !refusals.is_empty() {
         environments.clear();
     }
     environments.retain(|planned| !planned.steps.is_empty() || !planned.waits.is_empty());
-    let inputs = inputs(estate, seen);
-    let digest = Digest::of_json(&(&inputs, &environments, &refusals));
+    let inputs = inputs::inputs(estate, seen, &sight);
+    let digest = Digest::of(&(&inputs, &environments, &refusals));
     Plan { id: format!("p-{}", digest.short()), inputs, environments, refusals, undeclared }
 }
 
@@ -92,9 +96,10 @@ fn estate_parts(estate: &CheckedEstate, seen: &Observation) -> EnvironmentPlan {
     if !seen.secrets.contains(&authority) {
         steps.push(Step::quiet(Action::EnsureAuthority, "no certificate authority yet"));
     }
-    for spec in [proxy::notice(), proxy::proxy(&estate.platform.ingress)] {
-        let observed = seen.estate.get(&spec.id.role);
-        steps.extend(workload_step(spec.id.clone(), spec.digest(), observed, |_| DIFFERS.into()));
+    let parts = [(Role::Notice, proxy::notice_digest()), (Role::Proxy, proxy::proxy_digest(&estate.platform.ingress))];
+    for (role, digest) in parts {
+        let observed = seen.estate.get(&role);
+        steps.extend(workload_step(WorkloadId::estate(role), digest, observed, |_| DIFFERS.into()));
     }
     EnvironmentPlan { environment: None, steps, waits: Vec::new() }
 }
@@ -135,26 +140,4 @@ fn interruption(role: Role) -> (Risk, u32) {
         Role::Proxy => (Risk::Restart, 3),
         Role::Cron | Role::Jobs | Role::Notice => (Risk::Rolling, 0),
     }
-}
-
-/// Digest of what the plan was made from, without what changes by itself (time, memory, pids).
-fn inputs(estate: &CheckedEstate, seen: &Observation) -> Digest {
-    #[derive(Serialize)]
-    struct Stable<'a>(Vec<(&'a str, Slot, bool, Option<&'a (String, i64)>, Vec<(Role, Digest, bool)>, String)>);
-    let runs = |observed: &WorkloadObservation| {
-        !matches!(observed.state, WorkloadState::Stopped | WorkloadState::GaveUp | WorkloadState::Unwatched)
-    };
-    let stable = Stable(
-        seen.environments
-            .iter()
-            .map(|(name, it)| {
-                let workloads = it.workloads.iter().map(|(role, seen)| (*role, seen.digest, runs(seen))).collect();
-                let rest = format!("{:?} {:?}", it.database.known(), it.route.known());
-                (name.as_str(), it.slot, it.data, it.certificate.as_ref(), workloads, rest)
-            })
-            .collect(),
-    );
-    let parts: Vec<_> = seen.estate.iter().map(|(role, seen)| (*role, seen.digest, runs(seen))).collect();
-    let host = (seen.host.cpus, seen.host.memory_bytes, &seen.host.odoo_roots);
-    Digest::of_json(&(estate, stable, parts, host, &seen.templates))
 }

@@ -28,7 +28,7 @@ impl Moments<'_> {
     /// is a peak and nothing else.
     pub fn peak_asks(&self, role: Role, runs: Digest) -> Option<String> {
         let peaks = &self.estate.peaks;
-        let touching = || peaks.iter().filter(|peak| peak.environments.contains(&self.declared.name));
+        let touching = || peaks.iter().filter(|peak| peak.touches(&self.declared.name));
         let active = touching().filter(|peak| peak.active(&self.declared.name, self.now));
         if let Some(latest) = active.max_by_key(|peak| peak.from)
             && self.digest(role, &[], self.now) == runs

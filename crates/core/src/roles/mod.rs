@@ -1,8 +1,13 @@
 //! Roles as workloads: pure functions from a sized environment to complete [`WorkloadSpec`]s.
 //!
 //! One file per part of the data path. Paths in configuration are as the workload sees them; a
-//! driver puts files and folders there. The rule that keeps this right: nothing here reads
-//! anything, and a secret is only ever a reference.
+//! driver puts files and folders there. Each role has a small struct of *inputs*, which is all that
+//! its renderer gets: so a digest of the inputs is a digest of the workload, and plans compare tens
+//! of thousands of workloads without writing the text of one.
+//!
+//! The rules that keep this right: nothing here reads anything, a secret is only ever a reference,
+//! and a change of any text raises [`RENDER_VERSION`] (a test compares all texts with those of the
+//! version).
 
 pub mod odoo;
 pub mod pooler;
@@ -10,27 +15,64 @@ pub mod postgres;
 pub mod proxy;
 pub mod route;
 
+use serde::Serialize;
+
 use crate::digest::Digest;
+use crate::layout::Slot;
+use crate::names::EnvironmentName;
 use crate::role::Role;
 use crate::sizing::SizedEnvironment;
 use crate::workload::{FileSpec, SecretName, SecretRef, Text, Volume, VolumeMount, WorkloadSpec};
 
+/// Part of every digest; raised whenever equal inputs give another text.
+pub const RENDER_VERSION: u16 = 1;
+
+/// What a workload or route is rendered from, whole: the renderer gets nothing else.
+pub(crate) trait Inputs: Serialize + Sized {
+    /// Names exactly what is rendered from these inputs.
+    fn digest(&self) -> Digest {
+        Digest::of(&(RENDER_VERSION, self))
+    }
+}
+
+/// Inputs of a role that runs.
+pub(crate) trait WorkloadInputs: Inputs {
+    /// The text of everything.
+    fn render(&self) -> WorkloadSpec;
+
+    /// The workload, with the digest of its inputs.
+    fn workload(&self) -> WorkloadSpec {
+        WorkloadSpec { made_from: Some(self.digest()), ..self.render() }
+    }
+}
+
 /// The workload of a role of an environment.
 ///
 /// # Panics
-/// If the role belongs to the estate (see [`proxy`]); callers iterate [`Role::ENVIRONMENT`].
+/// If the role belongs to the estate (see [`proxy`]), since callers iterate [`Role::ENVIRONMENT`];
+/// if the slot has no ports, since plans refuse those.
 pub fn workload(sized: &SizedEnvironment<'_>, role: Role) -> WorkloadSpec {
     match role {
-        Role::Postgres => postgres::workload(sized),
-        Role::Pooler => pooler::workload(sized),
-        Role::Web | Role::Live | Role::Cron | Role::Jobs => odoo::workload(sized, role),
+        Role::Postgres => postgres::PostgresInputs::of(sized).workload(),
+        Role::Pooler => pooler::PoolerInputs::of(sized).workload(),
+        Role::Web | Role::Live | Role::Cron | Role::Jobs => odoo::OdooInputs::of(sized, role).workload(),
         Role::Notice | Role::Proxy => unreachable!("roles of the estate are not made from an environment"),
     }
 }
 
-/// Digest of the workload of a role of an environment; see [`workload`].
+/// The digest that [`workload`] would have, without its text.
 pub fn digest(sized: &SizedEnvironment<'_>, role: Role) -> Digest {
-    workload(sized, role).digest()
+    match role {
+        Role::Postgres => postgres::PostgresInputs::of(sized).digest(),
+        Role::Pooler => pooler::PoolerInputs::of(sized).digest(),
+        Role::Web | Role::Live | Role::Cron | Role::Jobs => odoo::OdooInputs::of(sized, role).digest(),
+        Role::Notice | Role::Proxy => unreachable!("roles of the estate are not made from an environment"),
+    }
+}
+
+/// A port that a plan has seen to exist.
+fn port(slot: Slot, role: Role) -> u16 {
+    slot.port(role).expect("the role listens, and plans refuse slots beyond the last port")
 }
 
 /// Where a workload sees a volume.
@@ -46,8 +88,8 @@ fn file(name: &str, content: Text, reloadable: bool) -> FileSpec {
     FileSpec { name: name.to_owned(), content, reloadable }
 }
 
-fn secret(sized: &SizedEnvironment<'_>, name: SecretName) -> SecretRef {
-    SecretRef { environment: Some(sized.environment.name.clone()), name }
+fn secret(environment: &EnvironmentName, name: SecretName) -> SecretRef {
+    SecretRef { environment: Some(environment.clone()), name }
 }
 
 fn secret_file(name: &str, secret: SecretRef) -> FileSpec {
@@ -57,10 +99,10 @@ fn secret_file(name: &str, secret: SecretRef) -> FileSpec {
 }
 
 /// Certificate and key of the environment, for TLS between its own parts.
-fn tls_files(sized: &SizedEnvironment<'_>) -> [FileSpec; 2] {
+fn tls_files(environment: &EnvironmentName) -> [FileSpec; 2] {
     [
-        secret_file("tls.crt", secret(sized, SecretName::Certificate)),
-        secret_file("tls.key", secret(sized, SecretName::CertificateKey)),
+        secret_file("tls.crt", secret(environment, SecretName::Certificate)),
+        secret_file("tls.key", secret(environment, SecretName::CertificateKey)),
     ]
 }
 

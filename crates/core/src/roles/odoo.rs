@@ -9,8 +9,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{authority_file, file, mount, secret, volume_path};
+use serde::Serialize;
+
+use super::{Inputs, WorkloadInputs, authority_file, file, mount, secret, volume_path};
+use crate::check::CheckedEnvironment;
+use crate::layout::Slot;
+use crate::names::{EnvironmentName, HostName};
 use crate::role::Role;
+use crate::series::Series;
 use crate::sizing::{LIVE_POOL, SizedEnvironment};
 use crate::workload::{
     CONFIG_PATH, Limits, PortName, Probe, Root, SecretName, StopRule, StopSignal, Text, Volume, WorkloadId,
@@ -23,116 +29,152 @@ pub const LIMIT_TIME_REAL: u32 = 120;
 pub const ADDONS_PATH: &str = "/usr/lib/python3/dist-packages/odoo/addons,/srv/springtide/addons";
 const CONF: &str = "odoo.conf";
 
-/// One of Odoo's roles in `sized`.
-pub fn workload(sized: &SizedEnvironment<'_>, role: Role) -> WorkloadSpec {
-    let config = format!("{CONFIG_PATH}/{CONF}");
-    let mut command = vec!["/usr/bin/odoo".to_owned()];
-    match role {
-        // `gevent` must be the first argument: Odoo looks there before it patches sockets.
-        Role::Live => command.extend(["gevent".into(), "-c".into(), config]),
-        Role::Cron => command.extend(["-c".into(), config, "--no-http".into()]),
-        _ => command.extend(["-c".into(), config]),
+/// All that one of Odoo's roles depends on.
+#[derive(Serialize)]
+pub(crate) struct OdooInputs<'a> {
+    name: &'a EnvironmentName,
+    slot: Slot,
+    /// What the readiness probe asks for, if it asks over HTTP.
+    host: Option<&'a HostName>,
+    series: Series,
+    role: Role,
+    /// Workers, or cron processes; the event server is one of neither.
+    processes: u16,
+}
+
+impl<'a> OdooInputs<'a> {
+    pub fn of(sized: &'a SizedEnvironment<'_>, role: Role) -> Self {
+        let environment = sized.environment.as_ref();
+        let processes = match role {
+            Role::Web => sized.workers.web,
+            Role::Cron => sized.workers.cron,
+            Role::Jobs => sized.workers.jobs,
+            _ => 0,
+        };
+        let CheckedEnvironment { name, host, series, .. } = environment;
+        let probed = match role {
+            Role::Web => true,
+            Role::Live => series.profile().event.health.is_some(),
+            _ => false,
+        };
+        let host = probed.then_some(host);
+        Self { name, slot: sized.slot, host, series: *series, role, processes }
     }
-    let profile = sized.environment.series.profile();
-    let http = |path: &str| Probe::Http {
-        port: if role == Role::Live { PortName::Event } else { PortName::Http },
-        path: path.replace("{database}", &sized.environment.name.database()),
-        host: sized.environment.host.to_string(),
-        cookie: None,
-        status: 200,
-    };
-    let ready = match role {
-        Role::Web => http(&profile.health.ready),
-        Role::Live => match &profile.event.health {
-            Some(path) => http(path),
-            None => Probe::Tcp { port: PortName::Event },
-        },
-        Role::Jobs => Probe::Tcp { port: PortName::Http },
-        _ => Probe::Alive { seconds: 3 },
-    };
-    let mut ports = BTreeMap::new();
-    if let Some(port) = sized.slot.port(role) {
-        ports.insert(if role == Role::Live { PortName::Event } else { PortName::Http }, port);
-    }
-    WorkloadSpec {
-        id: WorkloadId::of(&sized.environment.name, role),
-        root: Root::Odoo(sized.environment.series),
-        command,
-        env: env(sized, role),
-        files: vec![file(CONF, conf(sized, role), false), authority_file()],
-        volumes: vec![mount(Volume::OdooData, false)],
-        ports,
-        user: sized.slot.user(role),
-        limits: limits(sized, role),
-        ready,
-        ready_within_s: 90,
-        stop: StopRule {
-            signal: StopSignal::Term,
-            grace_s: if role == Role::Live { 10 } else { LIMIT_TIME_REAL + 10 },
-        },
+}
+
+impl Inputs for OdooInputs<'_> {}
+
+impl WorkloadInputs for OdooInputs<'_> {
+    fn render(&self) -> WorkloadSpec {
+        let Self { name, slot, host, series, role, processes: _ } = *self;
+        let config = format!("{CONFIG_PATH}/{CONF}");
+        let mut command = vec!["/usr/bin/odoo".to_owned()];
+        match role {
+            // `gevent` must be the first argument: Odoo looks there before it patches sockets.
+            Role::Live => command.extend(["gevent".into(), "-c".into(), config]),
+            Role::Cron => command.extend(["-c".into(), config, "--no-http".into()]),
+            _ => command.extend(["-c".into(), config]),
+        }
+        let profile = series.profile();
+        let http = |path: &str| Probe::Http {
+            port: if role == Role::Live { PortName::Event } else { PortName::Http },
+            path: path.replace("{database}", &name.database()),
+            host: host.map_or_else(String::new, HostName::to_string),
+            cookie: None,
+            status: 200,
+        };
+        let ready = match role {
+            Role::Web => http(&profile.health.ready),
+            Role::Live => match &profile.event.health {
+                Some(path) => http(path),
+                None => Probe::Tcp { port: PortName::Event },
+            },
+            Role::Jobs => Probe::Tcp { port: PortName::Http },
+            _ => Probe::Alive { seconds: 3 },
+        };
+        let mut ports = BTreeMap::new();
+        if let Some(port) = slot.port(role) {
+            ports.insert(if role == Role::Live { PortName::Event } else { PortName::Http }, port);
+        }
+        WorkloadSpec {
+            id: WorkloadId::of(name, role),
+            made_from: None,
+            root: Root::Odoo(series),
+            command,
+            env: variables(name, series, role),
+            files: vec![file(CONF, self.conf(), false), authority_file()],
+            volumes: vec![mount(Volume::OdooData, false)],
+            ports,
+            user: slot.user(role),
+            limits: self.limits(),
+            ready,
+            ready_within_s: 90,
+            stop: StopRule {
+                signal: StopSignal::Term,
+                grace_s: if role == Role::Live { 10 } else { LIMIT_TIME_REAL + 10 },
+            },
+        }
     }
 }
 
 /// Variables of every Odoo process; 19 lets variables win over the file, so there are few.
 pub fn env(sized: &SizedEnvironment<'_>, role: Role) -> BTreeMap<String, Text> {
-    let name = format!("springtide/{}/{role}", sized.environment.name);
+    variables(&sized.environment.name, sized.environment.series, role)
+}
+
+fn variables(environment: &EnvironmentName, series: Series, role: Role) -> BTreeMap<String, Text> {
+    // NAMEDATALEN cuts at 63 bytes; a name of 40 + 16 fits.
+    let name = format!("springtide/{environment}/{role}");
     BTreeMap::from([
-        (
-            sized.environment.series.profile().application_name_variable.clone(),
-            // NAMEDATALEN cuts at 63 bytes; a name of 40 + 16 fits.
-            Text::plain(name),
-        ),
+        (series.profile().application_name_variable.clone(), Text::plain(name)),
         ("PGSSLROOTCERT".to_owned(), Text::plain(format!("{CONFIG_PATH}/ca.crt"))),
     ])
 }
 
-/// The container's memory is sized from resident bytes, not from Odoo's limits, which count virtual
-/// ones: twice what the processes of the role should hold, so that only a leak meets it.
-fn limits(sized: &SizedEnvironment<'_>, role: Role) -> Limits {
-    let processes = u64::from(match role {
-        Role::Web => sized.workers.web + 2,
-        Role::Cron => sized.workers.cron + 1,
-        Role::Jobs => sized.workers.jobs + 3,
-        _ => 2,
-    });
-    Limits { cpu_milli: None, memory_bytes: Some(2 * processes * springtide_capacity::workers::WORKER_MEMORY) }
-}
+impl OdooInputs<'_> {
+    /// The container's memory is sized from resident bytes, not from Odoo's limits, which count virtual
+    /// ones: twice what the processes of the role should hold, so that only a leak meets it.
+    fn limits(&self) -> Limits {
+        let processes = u64::from(match self.role {
+            Role::Web => self.processes + 2,
+            Role::Cron => self.processes + 1,
+            Role::Jobs => self.processes + 3,
+            _ => 2,
+        });
+        Limits { cpu_milli: None, memory_bytes: Some(2 * processes * springtide_capacity::workers::WORKER_MEMORY) }
+    }
 
-/// `odoo.conf` of a role.
-pub fn conf(sized: &SizedEnvironment<'_>, role: Role) -> Text {
-    let workers = &sized.workers;
-    let (prefork, crons) = match role {
-        Role::Web => (workers.web, 0),
-        Role::Cron => (1, workers.cron),
-        Role::Jobs => (workers.jobs, 0),
-        _ => (0, 0),
-    };
-    // Small on purpose: the pool is per process, and 64 (the default) times nine processes is 576.
-    let db_maxconn = match role {
-        Role::Live => LIVE_POOL,
-        _ => 8,
-    };
-    let (user, password) = match role {
-        Role::Jobs => ("jobs", SecretName::DbJobs),
-        _ => ("app", SecretName::DbApp),
-    };
-    let profile = sized.environment.series.profile();
-    let mut text = base(sized, user, password, Role::Pooler);
-    let mut more = String::new();
-    let port = sized.slot.port(role).or(sized.slot.spare_port(Role::Live)).expect("live has a spare port");
-    let event = match role {
-        Role::Live => port,
-        _ => sized.slot.spare_port(role).or(sized.slot.spare_port(Role::Live)).expect("live has a spare port"),
-    };
-    let http =
-        if role == Role::Live { sized.slot.spare_port(Role::Live).expect("live has a spare port") } else { port };
-    let modules = match role {
-        Role::Jobs => format!("{},queue_job", profile.conf.server_wide_modules),
-        _ => profile.conf.server_wide_modules.clone(),
-    };
-    let _ = write!(
-        more,
-        "server_wide_modules = {modules}\n\
+    /// `odoo.conf` of the role.
+    fn conf(&self) -> Text {
+        let Self { name, slot, host: _, series, role, processes } = *self;
+        let (prefork, crons) = match role {
+            Role::Web | Role::Jobs => (processes, 0),
+            Role::Cron => (1, processes),
+            _ => (0, 0),
+        };
+        // Small on purpose: the pool is per process, and 64 (the default) times nine processes is 576.
+        let db_maxconn = match role {
+            Role::Live => LIVE_POOL,
+            _ => 8,
+        };
+        let (user, password) = match role {
+            Role::Jobs => ("jobs", SecretName::DbJobs),
+            _ => ("app", SecretName::DbApp),
+        };
+        let profile = series.profile();
+        let mut text = base(name, slot, user, password, Role::Pooler);
+        let mut more = String::new();
+        // The gevent server wants an HTTP port, prefork ones an event port; nobody is routed to either.
+        let spare = |role| slot.spare_port(role).or(slot.spare_port(Role::Live)).expect("live has a spare port");
+        let port = slot.port(role).unwrap_or_else(|| spare(role));
+        let (http, event) = if role == Role::Live { (spare(role), port) } else { (port, spare(role)) };
+        let modules = match role {
+            Role::Jobs => format!("{},queue_job", profile.conf.server_wide_modules),
+            _ => profile.conf.server_wide_modules.clone(),
+        };
+        let _ = write!(
+            more,
+            "server_wide_modules = {modules}\n\
          workers = {prefork}\n\
          max_cron_threads = {crons}\n\
          http_interface = 127.0.0.1\n\
@@ -143,39 +185,40 @@ pub fn conf(sized: &SizedEnvironment<'_>, role: Role) -> Text {
          limit_time_cpu = 60\n\
          limit_time_real = {LIMIT_TIME_REAL}\n\
          limit_time_real_cron = -1\n",
-        event_option = profile.event.port_option,
-    );
-    if profile.conf.db_maxconn_gevent {
-        let _ = writeln!(more, "db_maxconn_gevent = {LIVE_POOL}");
-    }
-    if role == Role::Web && profile.health.ready.starts_with("/queue_job/") {
-        // The readiness probe asks for a job that is not there, and queue_job warns each time.
-        more.push_str("log_handler = :INFO,odoo.addons.queue_job.controllers.main:ERROR\n");
-    }
-    text.push(&more);
-    if role == Role::Jobs {
-        let direct = sized.slot.port(Role::Postgres).expect("postgres has a port in every slot");
-        text.push(&format!(
+            event_option = profile.event.port_option,
+        );
+        if profile.conf.db_maxconn_gevent {
+            let _ = writeln!(more, "db_maxconn_gevent = {LIVE_POOL}");
+        }
+        if role == Role::Web && profile.health.ready.starts_with("/queue_job/") {
+            // The readiness probe asks for a job that is not there, and queue_job warns each time.
+            more.push_str("log_handler = :INFO,odoo.addons.queue_job.controllers.main:ERROR\n");
+        }
+        text.push(&more);
+        if role == Role::Jobs {
+            let direct = super::port(slot, Role::Postgres);
+            text.push(&format!(
             "\n[queue_job]\nchannels = root:{}\nscheme = http\nhost = 127.0.0.1\nport = {port}\n\
              jobrunner_db_host = 127.0.0.1\njobrunner_db_port = {direct}\njobrunner_db_user = jobs\njobrunner_db_password = ",
-            workers.jobs
+            processes
         ));
-        text.push_secret(secret(sized, SecretName::DbJobs));
-        text.push("\n");
+            text.push_secret(secret(name, SecretName::DbJobs));
+            text.push("\n");
+        }
+        text
     }
-    text
 }
 
 /// `odoo.conf` of a one-shot installer: straight to PostgreSQL, as the owner of the tables.
 pub fn installer_conf(sized: &SizedEnvironment<'_>) -> Text {
-    let mut text = base(sized, "owner", SecretName::DbOwner, Role::Postgres);
+    let mut text = base(&sized.environment.name, sized.slot, "owner", SecretName::DbOwner, Role::Postgres);
     text.push("workers = 0\nmax_cron_threads = 0\nhttp_enable = False\ndb_maxconn = 8\n");
     text
 }
 
-fn base(sized: &SizedEnvironment<'_>, user: &str, password: SecretName, through: Role) -> Text {
-    let database = sized.environment.name.database();
-    let port = sized.slot.port(through).expect("postgres and pooler have ports in every slot");
+fn base(name: &EnvironmentName, slot: Slot, user: &str, password: SecretName, through: Role) -> Text {
+    let database = name.database();
+    let port = super::port(slot, through);
     let mut text = Text::plain(format!(
         "; written by springtide; edits are replaced\n\
          [options]\n\
@@ -191,9 +234,9 @@ fn base(sized: &SizedEnvironment<'_>, user: &str, password: SecretName, through:
          db_password = ",
         data = volume_path(Volume::OdooData),
     ));
-    text.push_secret(secret(sized, password));
+    text.push_secret(secret(name, password));
     text.push("\nadmin_passwd = ");
-    text.push_secret(secret(sized, SecretName::OdooMasterHash));
+    text.push_secret(secret(name, SecretName::OdooMasterHash));
     text.push("\n");
     text
 }

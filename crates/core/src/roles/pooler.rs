@@ -6,7 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{file, mount, secret, tls_files, volume_path};
+use serde::Serialize;
+
+use super::{Inputs, WorkloadInputs, file, mount, port, secret, tls_files, volume_path};
+use crate::layout::Slot;
+use crate::names::EnvironmentName;
 use crate::role::Role;
 use crate::sizing::{LIVE_POOL, SizedEnvironment};
 use crate::workload::{
@@ -14,25 +18,49 @@ use crate::workload::{
     WorkloadSpec,
 };
 
-/// The pooler of `sized`.
-pub fn workload(sized: &SizedEnvironment<'_>) -> WorkloadSpec {
-    let port = sized.slot.port(Role::Pooler).expect("the pooler has a port in every slot");
-    let mut files =
-        vec![file("pgbouncer.ini", Text::plain(ini(sized, port)), true), file("users.txt", users(sized), true)];
-    files.extend(tls_files(sized));
-    WorkloadSpec {
-        id: WorkloadId::of(&sized.environment.name, Role::Pooler),
-        root: Root::Host,
-        command: vec!["pgbouncer".into(), format!("{CONFIG_PATH}/pgbouncer.ini")],
-        env: BTreeMap::new(),
-        files,
-        volumes: vec![mount(Volume::PostgresSocket, true)],
-        ports: BTreeMap::from([(PortName::Sql, port)]),
-        user: sized.slot.user(Role::Pooler),
-        limits: Limits { cpu_milli: None, memory_bytes: Some(512 << 20) },
-        ready: Probe::Tcp { port: PortName::Sql },
-        ready_within_s: 15,
-        stop: StopRule { signal: StopSignal::Int, grace_s: 30 },
+/// All that the pooler depends on.
+#[derive(Serialize)]
+pub(crate) struct PoolerInputs<'a> {
+    name: &'a EnvironmentName,
+    slot: Slot,
+    application: u16,
+    notify: u16,
+}
+
+impl<'a> PoolerInputs<'a> {
+    pub fn of(sized: &'a SizedEnvironment<'_>) -> Self {
+        Self {
+            name: &sized.environment.name,
+            slot: sized.slot,
+            application: application_pool(sized),
+            notify: notify_pool(sized),
+        }
+    }
+}
+
+impl Inputs for PoolerInputs<'_> {}
+
+impl WorkloadInputs for PoolerInputs<'_> {
+    fn render(&self) -> WorkloadSpec {
+        let Self { name, slot, .. } = self;
+        let mut files =
+            vec![file("pgbouncer.ini", Text::plain(self.ini()), true), file("users.txt", users(name), true)];
+        files.extend(tls_files(name));
+        WorkloadSpec {
+            id: WorkloadId::of(name, Role::Pooler),
+            made_from: None,
+            root: Root::Host,
+            command: vec!["pgbouncer".into(), format!("{CONFIG_PATH}/pgbouncer.ini")],
+            env: BTreeMap::new(),
+            files,
+            volumes: vec![mount(Volume::PostgresSocket, true)],
+            ports: BTreeMap::from([(PortName::Sql, port(*slot, Role::Pooler))]),
+            user: slot.user(Role::Pooler),
+            limits: Limits { cpu_milli: None, memory_bytes: Some(512 << 20) },
+            ready: Probe::Tcp { port: PortName::Sql },
+            ready_within_s: 15,
+            stop: StopRule { signal: StopSignal::Int, grace_s: 30 },
+        }
     }
 }
 
@@ -49,17 +77,17 @@ pub fn notify_pool(sized: &SizedEnvironment<'_>) -> u16 {
     sized.workers.cron + 1 + 3
 }
 
-fn ini(sized: &SizedEnvironment<'_>, port: u16) -> String {
-    let database = sized.environment.name.database();
-    let socket = volume_path(Volume::PostgresSocket);
-    let server = sized.slot.port(Role::Postgres).expect("postgres has a port in every slot");
-    let application = application_pool(sized);
-    let notify = notify_pool(sized);
-    // Four times what all processes may open, so that a restart of all of them at once queues
-    // instead of failing.
-    let clients = 4 * u32::from(application + notify) * 3;
-    format!(
-        "; written by springtide; edits are replaced\n\
+impl PoolerInputs<'_> {
+    fn ini(&self) -> String {
+        let Self { name, slot, application, notify } = self;
+        let database = name.database();
+        let socket = volume_path(Volume::PostgresSocket);
+        let (server, port) = (port(*slot, Role::Postgres), port(*slot, Role::Pooler));
+        // Four times what all processes may open, so that a restart of all of them at once queues
+        // instead of failing.
+        let clients = 4 * u32::from(application + notify) * 3;
+        format!(
+            "; written by springtide; edits are replaced\n\
          [databases]\n\
          {database} = host={socket} port={server} dbname={database} pool_mode=transaction pool_size={application} max_db_connections={application}\n\
          postgres = host={socket} port={server} dbname=postgres pool_mode=session pool_size={notify} max_db_connections={notify}\n\
@@ -89,11 +117,12 @@ fn ini(sized: &SizedEnvironment<'_>, port: u16) -> String {
          log_connections = 0\n\
          log_disconnections = 0\n\
          stats_period = 300\n"
-    )
+        )
+    }
 }
 
 /// Verifiers, the same as PostgreSQL holds: PgBouncer passes a client's SCRAM proof on with them.
-fn users(sized: &SizedEnvironment<'_>) -> Text {
+fn users(name: &EnvironmentName) -> Text {
     let mut text = Text(Vec::new());
     for (user, verifier) in [
         ("owner", SecretName::DbOwnerVerifier),
@@ -103,7 +132,7 @@ fn users(sized: &SizedEnvironment<'_>) -> Text {
         ("monitor", SecretName::DbMonitorVerifier),
     ] {
         text.push(&format!("\"{user}\" \""));
-        text.push_secret(secret(sized, verifier));
+        text.push_secret(secret(name, verifier));
         text.push("\"\n");
     }
     text

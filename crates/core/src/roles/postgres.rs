@@ -6,7 +6,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{file, mount, tls_files, volume_path};
+use serde::Serialize;
+use springtide_capacity::postgres::PostgresSettings;
+
+use super::{Inputs, WorkloadInputs, file, mount, port, tls_files, volume_path};
+use crate::layout::Slot;
+use crate::names::EnvironmentName;
 use crate::role::Role;
 use crate::sizing::SizedEnvironment;
 use crate::workload::{
@@ -14,42 +19,63 @@ use crate::workload::{
 };
 
 const MIB: u64 = 1 << 20;
+/// Who may be whom by the kernel's word. The server's own user owns every file of the database, so
+/// it may as well be the administrator: `springtide exec` enters as that user.
+const IDENT: &str = "admin root postgres\nadmin root monitor\nadmin springtide-postgres postgres\n";
 
-/// The database server of `sized`.
-pub fn workload(sized: &SizedEnvironment<'_>) -> WorkloadSpec {
-    let port = sized.slot.port(Role::Postgres).expect("postgres has a port in every slot");
-    let mut files = vec![
-        file("postgresql.conf", Text::plain(main_conf(sized, port)), false),
-        file("tuning.conf", Text::plain(tuning_conf(sized)), true),
-        file("pg_hba.conf", Text::plain(hba_conf()), true),
-        file("pg_ident.conf", Text::plain("admin root postgres\nadmin root monitor\n"), true),
-    ];
-    files.extend(tls_files(sized));
-    WorkloadSpec {
-        id: WorkloadId::of(&sized.environment.name, Role::Postgres),
-        root: Root::Host,
-        command: vec![
-            "postgres".into(),
-            "-D".into(),
-            volume_path(Volume::PostgresData),
-            "-c".into(),
-            format!("config_file={CONFIG_PATH}/postgresql.conf"),
-        ],
-        env: BTreeMap::new(),
-        files,
-        volumes: vec![mount(Volume::PostgresData, false), mount(Volume::PostgresSocket, false)],
-        ports: BTreeMap::from([(PortName::Sql, port)]),
-        user: sized.slot.user(Role::Postgres),
-        limits: Limits { cpu_milli: None, memory_bytes: None },
-        ready: Probe::Postgres { port: PortName::Sql },
-        // Crash recovery replays up to max_wal_size; 50 MB/s is what a slow disk does.
-        ready_within_s: 120,
-        stop: StopRule { signal: StopSignal::Int, grace_s: 120 },
+/// All that the database server depends on.
+#[derive(Serialize)]
+pub(crate) struct PostgresInputs<'a> {
+    name: &'a EnvironmentName,
+    slot: Slot,
+    settings: PostgresSettings,
+}
+
+impl<'a> PostgresInputs<'a> {
+    pub fn of(sized: &'a SizedEnvironment<'_>) -> Self {
+        Self { name: &sized.environment.name, slot: sized.slot, settings: sized.settings }
     }
 }
 
-fn main_conf(sized: &SizedEnvironment<'_>, port: u16) -> String {
-    let settings = &sized.settings;
+impl Inputs for PostgresInputs<'_> {}
+
+impl WorkloadInputs for PostgresInputs<'_> {
+    fn render(&self) -> WorkloadSpec {
+        let Self { name, slot, settings } = self;
+        let port = port(*slot, Role::Postgres);
+        let mut files = vec![
+            file("postgresql.conf", Text::plain(main_conf(name, settings, port)), false),
+            file("tuning.conf", Text::plain(tuning_conf(settings)), true),
+            file("pg_hba.conf", Text::plain(hba_conf()), true),
+            file("pg_ident.conf", Text::plain(IDENT), true),
+        ];
+        files.extend(tls_files(name));
+        WorkloadSpec {
+            id: WorkloadId::of(name, Role::Postgres),
+            made_from: None,
+            root: Root::Host,
+            command: vec![
+                "postgres".into(),
+                "-D".into(),
+                volume_path(Volume::PostgresData),
+                "-c".into(),
+                format!("config_file={CONFIG_PATH}/postgresql.conf"),
+            ],
+            env: BTreeMap::new(),
+            files,
+            volumes: vec![mount(Volume::PostgresData, false), mount(Volume::PostgresSocket, false)],
+            ports: BTreeMap::from([(PortName::Sql, port)]),
+            user: slot.user(Role::Postgres),
+            limits: Limits { cpu_milli: None, memory_bytes: None },
+            ready: Probe::Postgres { port: PortName::Sql },
+            // Crash recovery replays up to max_wal_size; 50 MB/s is what a slow disk does.
+            ready_within_s: 120,
+            stop: StopRule { signal: StopSignal::Int, grace_s: 120 },
+        }
+    }
+}
+
+fn main_conf(name: &EnvironmentName, settings: &PostgresSettings, port: u16) -> String {
     let data = volume_path(Volume::PostgresData);
     let socket = volume_path(Volume::PostgresSocket);
     format!(
@@ -76,15 +102,13 @@ fn main_conf(sized: &SizedEnvironment<'_>, port: u16) -> String {
          wal_buffers = 16MB\n\
          autovacuum_max_workers = {autovacuum}\n\
          include '{CONFIG_PATH}/tuning.conf'\n",
-        name = sized.environment.name,
         max = settings.max_connections,
         buffers = settings.shared_buffers / MIB,
         autovacuum = settings.autovacuum_workers,
     )
 }
 
-fn tuning_conf(sized: &SizedEnvironment<'_>) -> String {
-    let settings = &sized.settings;
+fn tuning_conf(settings: &PostgresSettings) -> String {
     let mut conf = String::from("# written by springtide; a reload takes these over\n");
     let sizes = [
         ("effective_cache_size", settings.effective_cache_size),

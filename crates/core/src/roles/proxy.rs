@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::json;
 
-use super::{file, mount, volume_path};
+use super::{Inputs, WorkloadInputs, file, mount, port, volume_path};
 use crate::check::Ingress;
+use crate::digest::Digest;
 use crate::layout::Slot;
 use crate::role::Role;
 use crate::workload::{
@@ -21,7 +23,49 @@ pub const PROXY_TIMEOUT_S: u32 = 720;
 
 /// Traefik.
 pub fn proxy(ingress: &Ingress) -> WorkloadSpec {
-    let admin = Slot::ESTATE.port(Role::Proxy).expect("the proxy has an administration port");
+    ProxyInputs(ingress).workload()
+}
+
+/// The digest that [`proxy`] would have, without its text.
+pub fn proxy_digest(ingress: &Ingress) -> Digest {
+    ProxyInputs(ingress).digest()
+}
+
+/// The notice server.
+pub fn notice() -> WorkloadSpec {
+    NoticeInputs.workload()
+}
+
+/// The digest that [`notice`] would have, without its text.
+pub fn notice_digest() -> Digest {
+    NoticeInputs.digest()
+}
+
+/// All that the proxy depends on.
+#[derive(Serialize)]
+struct ProxyInputs<'a>(&'a Ingress);
+
+/// The notice server depends on nothing.
+#[derive(Serialize)]
+struct NoticeInputs;
+
+impl Inputs for ProxyInputs<'_> {}
+impl Inputs for NoticeInputs {}
+
+impl WorkloadInputs for ProxyInputs<'_> {
+    fn render(&self) -> WorkloadSpec {
+        render_proxy(self.0)
+    }
+}
+
+impl WorkloadInputs for NoticeInputs {
+    fn render(&self) -> WorkloadSpec {
+        render_notice()
+    }
+}
+
+fn render_proxy(ingress: &Ingress) -> WorkloadSpec {
+    let admin = port(Slot::ESTATE, Role::Proxy);
     let transport =
         json!({ "respondingTimeouts": { "readTimeout": format!("{PROXY_TIMEOUT_S}s"), "idleTimeout": "180s" } });
     let conf = json!({
@@ -49,6 +93,7 @@ pub fn proxy(ingress: &Ingress) -> WorkloadSpec {
     let conf = serde_json::to_string_pretty(&conf).expect("a JSON value always prints");
     WorkloadSpec {
         id: WorkloadId::estate(Role::Proxy),
+        made_from: None,
         root: Root::Host,
         command: vec!["traefik".into(), format!("--configFile={CONFIG_PATH}/traefik.yml")],
         env: BTreeMap::new(),
@@ -67,11 +112,11 @@ pub fn proxy(ingress: &Ingress) -> WorkloadSpec {
     }
 }
 
-/// The notice server.
-pub fn notice() -> WorkloadSpec {
-    let port = Slot::ESTATE.port(Role::Notice).expect("the notice server has a port");
+fn render_notice() -> WorkloadSpec {
+    let port = port(Slot::ESTATE, Role::Notice);
     WorkloadSpec {
         id: WorkloadId::estate(Role::Notice),
+        made_from: None,
         root: Root::Springtide,
         command: vec!["springtide".into(), "notice".into(), "--port".into(), port.to_string()],
         env: BTreeMap::new(),

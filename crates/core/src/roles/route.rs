@@ -1,22 +1,26 @@
 //! Routes: how users reach an environment, as Traefik's dynamic configuration.
 //!
 //! The configuration is built as JSON values, so that no name can break out of its field (JSON is
-//! YAML, which is what Traefik reads). Certificate and key are files beside it. The digest of a route is part of a middleware's name: when
-//! Traefik's API shows that name, this very version is live.
+//! YAML, which is what Traefik reads). Certificate and key are files beside it. The digest of a
+//! route is part of a middleware's name: when Traefik's API shows that name, this very version is
+//! live.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::volume_path;
+use super::{Inputs, port, volume_path};
 use crate::digest::Digest;
 use crate::layout::Slot;
+use crate::names::{EnvironmentName, HostName};
 use crate::role::Role;
+use crate::series::Series;
 use crate::sizing::SizedEnvironment;
 use crate::workload::Volume;
 
 /// An environment's route.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
-    /// Digest of everything but the certificate.
+    /// Digest of what it was rendered from; the certificate is not part of it.
     pub digest: Digest,
     /// File name in the routes folder; certificate and key lie beside it as `.crt` and `.key`.
     pub file: String,
@@ -39,74 +43,104 @@ pub fn shared() -> (String, String) {
 }
 
 /// Name of the middleware that carries the digest.
-pub fn marker(environment: &crate::names::EnvironmentName, digest: &Digest) -> String {
+pub fn marker(environment: &EnvironmentName, digest: &Digest) -> String {
     format!("{environment}-rev-{digest}")
+}
+
+/// All that a route depends on.
+#[derive(Serialize)]
+struct RouteInputs<'a> {
+    name: &'a EnvironmentName,
+    slot: Slot,
+    host: &'a HostName,
+    series: Series,
+}
+
+impl Inputs for RouteInputs<'_> {}
+
+/// The digest that [`route`] would have, without its text.
+pub fn digest(sized: &SizedEnvironment<'_>) -> Digest {
+    RouteInputs::of(sized).digest()
 }
 
 /// The route of `sized`.
 pub fn route(sized: &SizedEnvironment<'_>) -> Route {
-    let body = body(sized, "REV");
-    let digest = Digest::of_json(&body);
-    let name = &sized.environment.name;
-    let body = self::body(sized, &marker(name, &digest));
+    let inputs = RouteInputs::of(sized);
+    let (digest, name) = (inputs.digest(), inputs.name);
+    let body = inputs.body(&marker(name, &digest));
     let content = serde_json::to_string_pretty(&body).expect("a JSON value always prints");
     Route { digest, file: format!("{name}.yml"), content }
 }
 
-fn body(sized: &SizedEnvironment<'_>, marker: &str) -> Value {
-    let name = sized.environment.name.as_str();
-    let host = sized.environment.host.as_str();
-    let profile = sized.environment.series.profile();
-    let url = |port: Option<u16>| format!("http://127.0.0.1:{}", port.expect("the role listens"));
-    let web = url(sized.slot.port(Role::Web));
-    let live = url(sized.slot.port(Role::Live));
-    let notice = url(Slot::ESTATE.port(Role::Notice));
-    let chain = [marker.to_owned(), format!("{name}-starting")];
-    let balanced = |url: &str, path: &str| {
-        json!({ "loadBalancer": {
+impl<'a> RouteInputs<'a> {
+    fn of(sized: &'a SizedEnvironment<'_>) -> Self {
+        let environment = sized.environment.as_ref();
+        Self { name: &environment.name, slot: sized.slot, host: &environment.host, series: environment.series }
+    }
+
+    fn body(&self, marker: &str) -> Value {
+        let Self { name, slot, host, series } = self;
+        let (slot, profile) = (*slot, series.profile());
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let web = url(port(slot, Role::Web));
+        let live = url(port(slot, Role::Live));
+        let notice = url(port(Slot::ESTATE, Role::Notice));
+        let chain = [marker.to_owned(), format!("{name}-starting")];
+        let balanced = |url: &str, path: &str| {
+            json!({ "loadBalancer": {
             "servers": [{ "url": url }],
             "passHostHeader": true,
             "healthCheck": { "path": path, "hostname": host, "interval": "2s", "timeout": "3s" },
         } })
-    };
-    let ready = profile.health.ready.replace("{database}", &sized.environment.name.database());
-    let live_service = match &profile.event.health {
-        Some(path) => balanced(&live, path),
-        None => json!({ "loadBalancer": { "servers": [{ "url": live }], "passHostHeader": true } }),
-    };
-    let folder = volume_path(Volume::Routes);
-    json!({
-        "http": {
-            "routers": {
-                format!("{name}-web"): {
-                    "rule": format!("Host(`{host}`)"), "entryPoints": ["https"], "tls": {},
-                    "service": format!("{name}-web"), "middlewares": chain, "priority": 10,
+        };
+        let ready = profile.health.ready.replace("{database}", &name.database());
+        let live_service = match &profile.event.health {
+            Some(path) => balanced(&live, path),
+            None => json!({ "loadBalancer": { "servers": [{ "url": live }], "passHostHeader": true } }),
+        };
+        let folder = volume_path(Volume::Routes);
+        json!({
+            "http": {
+                "routers": {
+                    format!("{name}-web"): {
+                        "rule": format!("Host(`{host}`)"), "entryPoints": ["https"], "tls": {},
+                        "service": format!("{name}-web"), "middlewares": chain, "priority": 10,
+                    },
+                    format!("{name}-live"): {
+                        "rule": format!("Host(`{host}`) && PathPrefix(`{}`)", profile.event.path),
+                        "entryPoints": ["https"], "tls": {},
+                        "service": format!("{name}-live"), "middlewares": chain, "priority": 20,
+                    },
+                    // The database manager, and the job route, which answers anybody by design.
+                    format!("{name}-blocked"): {
+                        "rule": format!("Host(`{host}`) && (PathPrefix(`/web/database`) || PathPrefix(`/queue_job`))"),
+                        "entryPoints": ["https"], "tls": {},
+                        "service": format!("{name}-notice"), "middlewares": [marker, format!("{name}-blocked")], "priority": 30,
+                    },
+                    // Where Odoo sends a browser when its database does not answer: that is no wrong address.
+                    format!("{name}-away"): {
+                        "rule": format!("Host(`{host}`) && Path(`/web/database/selector`)"),
+                        "entryPoints": ["https"], "tls": {},
+                        "service": format!("{name}-notice"), "middlewares": [marker, format!("{name}-away")], "priority": 40,
+                    },
                 },
-                format!("{name}-live"): {
-                    "rule": format!("Host(`{host}`) && PathPrefix(`{}`)", profile.event.path),
-                    "entryPoints": ["https"], "tls": {},
-                    "service": format!("{name}-live"), "middlewares": chain, "priority": 20,
+                "middlewares": {
+                    marker: { "headers": { "stsSeconds": 31_536_000, "contentTypeNosniff": true } },
+                    format!("{name}-starting"): { "errors": {
+                        // One answer, whatever part of the way is away.
+                        "status": ["502-504"], "statusRewrites": { "502-504": 503 }, "service": format!("{name}-notice"),
+                        "query": format!("/starting/{name}"),
+                    } },
+                    format!("{name}-blocked"): { "replacePath": { "path": "/blocked" } },
+                    format!("{name}-away"): { "replacePath": { "path": format!("/away/{name}") } },
                 },
-                // The database manager, and the job route, which answers anybody by design.
-                format!("{name}-blocked"): {
-                    "rule": format!("Host(`{host}`) && (PathPrefix(`/web/database`) || PathPrefix(`/queue_job`))"),
-                    "entryPoints": ["https"], "tls": {},
-                    "service": format!("{name}-notice"), "middlewares": [marker, format!("{name}-blocked")], "priority": 30,
+                "services": {
+                    format!("{name}-web"): balanced(&web, &ready),
+                    format!("{name}-live"): live_service,
+                    format!("{name}-notice"): { "loadBalancer": { "servers": [{ "url": notice }] } },
                 },
             },
-            "middlewares": {
-                marker: { "headers": { "stsSeconds": 31_536_000, "contentTypeNosniff": true } },
-                format!("{name}-starting"): { "errors": {
-                    "status": ["502-504"], "service": format!("{name}-notice"), "query": format!("/starting/{name}"),
-                } },
-                format!("{name}-blocked"): { "replacePath": { "path": "/blocked" } },
-            },
-            "services": {
-                format!("{name}-web"): balanced(&web, &ready),
-                format!("{name}-live"): live_service,
-                format!("{name}-notice"): { "loadBalancer": { "servers": [{ "url": notice }] } },
-            },
-        },
-        "tls": { "certificates": [{ "certFile": format!("{folder}/{name}.crt"), "keyFile": format!("{folder}/{name}.key") }] },
-    })
+            "tls": { "certificates": [{ "certFile": format!("{folder}/{name}.crt"), "keyFile": format!("{folder}/{name}.key") }] },
+        })
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use springtide_core::digest::Digest;
-use springtide_core::names::{EnvironmentName, ModuleName};
+use springtide_core::names::EnvironmentName;
 use springtide_core::observe::DatabaseObservation;
 
 use super::admin::{Admin, AdminError, database_of, sql_error};
@@ -27,14 +27,12 @@ pub struct Configure {
     pub report_url: String,
     /// Names exactly this configuration; left as the last thing done.
     pub fingerprint: Digest,
-    /// passlib hash for Odoo's user `admin`; used with a fresh identity only.
+    /// passlib hash for Odoo's user `admin`; used when the identity is the template's.
     pub admin_password_hash: SecretString,
-    /// Odoo's `database.secret`; used with a fresh identity only.
+    /// Odoo's `database.secret`; used when the identity is the template's.
     pub database_secret: SecretString,
     /// SCRAM verifier of each role that may log in by password.
     pub verifiers: BTreeMap<DbRole, SecretString>,
-    /// Whether a database that still has its template's identity gets one of its own.
-    pub fresh_identity: bool,
     /// Most connections of a role; unlimited for roles not named.
     pub connection_limits: BTreeMap<DbRole, i32>,
 }
@@ -101,7 +99,7 @@ async fn identity(inside: &Admin, database: &str, wanted: &Configure) -> Result<
 
 async fn identity_in_transaction(inside: &Admin, database: &str, wanted: &Configure) -> Result<(), AdminError> {
     if has_table(inside, "ir_config_parameter").await? {
-        if wanted.fresh_identity && still_template(inside).await? {
+        if still_template(inside).await? {
             fresh_identity(inside, database, wanted).await?;
         }
         parameter(inside, "web.base.url", &wanted.base_url).await?;
@@ -211,16 +209,19 @@ pub async fn observe(admin: &Admin, environment: &EnvironmentName) -> Result<Dat
             Err(_) => return Err(AdminError::Strange { setting: CONFIGURED, database, found: text }),
         },
     };
-    Ok(DatabaseObservation { configured, modules: modules(&inside).await? })
-}
-
-/// Modules in state `installed`; none if Odoo's tables are not there.
-pub(crate) async fn modules(inside: &Admin) -> Result<BTreeSet<ModuleName>, AdminError> {
-    if !has_table(inside, "ir_module_module").await? {
-        return Ok(BTreeSet::new());
+    let mut seen = DatabaseObservation { configured, modules: BTreeSet::new(), half: BTreeSet::new() };
+    if !has_table(&inside, "ir_module_module").await? {
+        return Ok(seen);
     }
-    let rows = inside
-        .query("read the modules", "SELECT name::text FROM ir_module_module WHERE state = 'installed'", &[])
-        .await?;
-    Ok(rows.iter().filter_map(|row| row.get::<_, String>(0).parse().ok()).collect())
+    let sql = "SELECT name::text, state = 'installed' FROM ir_module_module
+               WHERE state IN ('installed', 'to install', 'to upgrade')";
+    for row in inside.query("read the modules", sql, &[]).await? {
+        let Ok(name) = row.get::<_, String>(0).parse() else { continue };
+        if row.get(1) {
+            seen.modules.insert(name)
+        } else {
+            seen.half.insert(name)
+        };
+    }
+    Ok(seen)
 }

@@ -58,6 +58,8 @@ pub async fn build(
     let (modules, install_seconds) = match made {
         Ok(made) => made,
         Err(error) => {
+            // Asked before anything is cleared away.
+            let error = error.or_full(&building);
             if let Err(left) = clear(&building).await {
                 tracing::warn!(%left, "leftovers of a template stay until the next build");
             }

@@ -92,11 +92,8 @@ fn copy_all(
     let method = decide(template, parent, method)?;
     let mut bytes = 0;
     bytes += odoo_data(&template.join("filestore").join(TEMPLATE_DATABASE), odoo, database, slot, method)?;
-    let copying = beside(pgdata);
-    remove_folder(&copying).map_err(io_error("remove", &copying))?;
     let rules = Rules { user: slot.user(Role::Postgres), folder: 0o700, file: 0o600 };
-    bytes += tree(&template.join("pgdata"), &copying, rules, method)?;
-    finish(&copying, pgdata)?;
+    bytes += whole(&template.join("pgdata"), pgdata, rules, method)?;
     Ok(Copied { bytes, seconds: started.elapsed().as_secs_f64(), method })
 }
 
@@ -121,11 +118,22 @@ fn odoo_data(
             rules.folder(&path).map_err(io_error("create", &path))?;
         }
     }
-    let copying = beside(&whole);
+    self::whole(filestore, &whole, rules, method)
+}
+
+/// Copies a tree beside its place and gives it its name when all of it is on disk. A copy that
+/// failed goes at once: on a full disk it would keep the disk full.
+fn whole(from: &Path, to: &Path, rules: Rules, method: CopyMethod) -> Result<u64, TemplateError> {
+    let copying = beside(to);
     remove_folder(&copying).map_err(io_error("remove", &copying))?;
-    let bytes = tree(filestore, &copying, rules, method)?;
-    finish(&copying, &whole)?;
-    Ok(bytes)
+    let copied = tree(from, &copying, rules, method).and_then(|bytes| {
+        finish(&copying, to)?;
+        Ok(bytes)
+    });
+    if copied.is_err() {
+        let _ = remove_folder(&copying);
+    }
+    copied
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -147,7 +155,9 @@ fn decide(template: &Path, target: &Path, method: CopyMethod) -> Result<CopyMeth
     if method == CopyMethod::Copy {
         return Ok(method);
     }
-    let probe = target.join(format!(".clone-probe-{}", std::process::id()));
+    // One name for all: what a killed copy left is taken away by the next.
+    let probe = target.join(".clone-probe");
+    let _ = fs::remove_file(&probe);
     let can = clone(&template.join("manifest.json"), &probe, 0o600);
     let _ = fs::remove_file(&probe);
     match can {

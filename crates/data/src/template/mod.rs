@@ -116,6 +116,18 @@ pub enum TemplateError {
     /// The data directory was not left in a clean state.
     #[error("PostgreSQL did not shut down cleanly: the data directory says {0:?}")]
     NotClean(String),
+    /// The disk is full. The source says so in a way that callers can ask for
+    /// ([`io::ErrorKind::StorageFull`]).
+    #[error("the disk of {path} is full: {why}", path = .path.display())]
+    Full {
+        /// A folder on that disk.
+        path: PathBuf,
+        /// What failed for it.
+        why: String,
+        /// No space left on device.
+        #[source]
+        source: io::Error,
+    },
     /// There is no template of that name.
     #[error("template {0} does not exist; it must be built first")]
     NoTemplate(String),
@@ -134,6 +146,27 @@ pub enum TemplateError {
         source: io::Error,
     },
 }
+
+impl TemplateError {
+    /// The same error as [`TemplateError::Full`], if a program may have failed because the disk of
+    /// `path` is full. Its own log lies on that disk and need not hold the reason.
+    fn or_full(self, path: &Path) -> Self {
+        let lines = match &self {
+            TemplateError::Step { lines, .. } | TemplateError::Install { lines, .. } => lines.as_slice(),
+            _ => return self,
+        };
+        let free = nix::sys::statvfs::statvfs(path).map_or(u64::MAX, |it| it.blocks_available() * it.fragment_size());
+        if free >= FULL && !lines.iter().any(|line| line.contains("No space left on device")) {
+            return self;
+        }
+        let source = io::Error::from_raw_os_error(nix::libc::ENOSPC);
+        TemplateError::Full { path: path.to_owned(), why: self.to_string(), source }
+    }
+}
+
+/// Less than this is a full disk, bytes: PostgreSQL gives up when it cannot make its next log segment
+/// of 16 MiB.
+const FULL: u64 = 24 << 20;
 
 fn io_error(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TemplateError {
     let path = path.to_owned();

@@ -16,6 +16,8 @@ use nix::unistd::Pid;
 use springtide_core::digest::Digest;
 use springtide_core::workload::Limits;
 
+use super::identity::stat;
+
 const MOUNT: &str = "/sys/fs/cgroup";
 
 /// One control group, which may exist in several hierarchies.
@@ -112,12 +114,16 @@ impl Group {
             .collect()
     }
 
-    /// Processes in the group.
+    /// Processes in the group that run; one that ended and was not reaped yet is still listed.
     pub fn members(&self) -> BTreeSet<i32> {
+        let runs = |pid: &i32| stat(*pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'));
         self.folders
             .iter()
             .filter_map(|(_, folder)| fs::read_to_string(folder.join("cgroup.procs")).ok())
             .flat_map(|text| text.lines().filter_map(|line| line.parse().ok()).collect::<Vec<_>>())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .filter(runs)
             .collect()
     }
 
@@ -141,12 +147,35 @@ impl Group {
         }
     }
 
-    /// Removes the empty group. Absent is success.
+    /// Removes the empty group. Absent is success. Whose members have just been killed counts as
+    /// busy for a moment.
     pub fn remove(&self) {
+        let end = Instant::now() + Duration::from_secs(1);
         for (_, folder) in &self.folders {
-            let _ = fs::remove_dir(folder);
+            while fs::remove_dir(folder).is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy)
+                && Instant::now() < end
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
     }
+
+    /// How often the kernel has killed a member for want of memory.
+    pub fn memory_kills(&self) -> u64 {
+        let file = if self.unified { "memory.events" } else { "memory.oom_control" };
+        let folder = self.folders.iter().find(|(name, _)| self.unified || *name == "memory");
+        let text = folder.and_then(|(_, folder)| fs::read_to_string(folder.join(file)).ok()).unwrap_or_default();
+        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill ")).and_then(|n| n.trim().parse().ok());
+        count.unwrap_or(0)
+    }
+}
+
+/// Names of all groups of a state folder.
+pub(crate) fn names(state: &Path) -> BTreeSet<String> {
+    let tops = Group::new(state, "").folders;
+    let entries = tops.into_iter().flat_map(|(_, top)| fs::read_dir(top).into_iter().flatten().flatten());
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// Removes all empty groups of a state folder, and its own.

@@ -16,10 +16,9 @@ use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
-use nix::sys::stat::{Mode, umask};
-use nix::unistd::{ForkResult, Gid, Pid, Uid, execve, fork, pipe2, setgid, setgroups, setsid, setuid};
-use springtide_core::workload::UserSpec;
+use nix::unistd::{ForkResult, Pid, execve, fork, getpid, getppid, pipe2, setsid};
 
+use super::privileges::Identity;
 use super::sandbox::{self, View};
 
 /// All a child needs; made by the keeper before it forks.
@@ -33,9 +32,7 @@ pub(crate) struct Prepared {
     /// What it sees.
     pub view: View,
     /// Who it becomes.
-    pub user: UserSpec,
-    /// Bits it takes from new files.
-    pub umask: u32,
+    pub identity: Identity,
     /// Where its output goes.
     pub log: File,
     /// Whether it is killed when the keeper dies (tasks).
@@ -48,13 +45,14 @@ pub(crate) fn start(prepared: &Prepared, record: impl FnOnce(i32) -> Result<(), 
     let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|error| format!("make a pipe: {error}"));
     let (go_read, go_write) = pipe()?;
     let (error_read, error_write) = pipe()?;
+    let keeper = getpid();
     let null = File::options().read(true).write(true).open("/dev/null").map_err(|e| format!("open /dev/null: {e}"))?;
     // SAFETY: hidden commands run before any thread exists, so the child may do what it likes.
     #[allow(unsafe_code)]
     match unsafe { fork() }.map_err(|error| format!("fork: {error}"))? {
         ForkResult::Child => {
             drop((go_write, error_read));
-            let text = match become_program(prepared, go_read, &null) {
+            let text = match become_program(prepared, keeper, go_read, &null) {
                 Ok(never) => match never {},
                 Err(text) => text,
             };
@@ -85,7 +83,12 @@ pub(crate) fn start(prepared: &Prepared, record: impl FnOnce(i32) -> Result<(), 
     }
 }
 
-fn become_program(prepared: &Prepared, go: OwnedFd, null: &File) -> Result<std::convert::Infallible, String> {
+fn become_program(
+    prepared: &Prepared,
+    keeper: Pid,
+    go: OwnedFd,
+    null: &File,
+) -> Result<std::convert::Infallible, String> {
     let step = |what: &'static str| move |error: nix::errno::Errno| format!("{what}: {error}");
     // A session of its own: the keeper is in another one, and the whole session can be found.
     setsid().map_err(step("make a session"))?;
@@ -100,15 +103,14 @@ fn become_program(prepared: &Prepared, go: OwnedFd, null: &File) -> Result<std::
     nix::unistd::dup2_stdin(null.as_fd()).map_err(step("set standard input"))?;
     nix::unistd::dup2_stdout(prepared.log.as_fd()).map_err(step("set standard output"))?;
     nix::unistd::dup2_stderr(prepared.log.as_fd()).map_err(step("set standard error"))?;
-    umask(Mode::from_bits_truncate(prepared.umask));
-    let (uid, gid) = (Uid::from_raw(prepared.user.uid), Gid::from_raw(prepared.user.gid));
-    setgroups(&[gid]).map_err(step("set groups"))?;
-    setgid(gid).map_err(step("set group"))?;
-    setuid(uid).map_err(step("set user"))?;
-    nix::sys::prctl::set_no_new_privs().map_err(step("set no_new_privs"))?;
+    prepared.identity.assume()?;
     if prepared.dies_with_keeper {
         // After setuid, which clears it.
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(step("tie to the keeper"))?;
+        // It may have died before the tie held.
+        if getppid() != keeper {
+            return Err("the keeper went away".to_owned());
+        }
     }
     let text = |bytes: &[u8]| CString::new(bytes).map_err(|_| "an argument or variable has a zero byte".to_owned());
     let program = text(prepared.program.as_os_str().as_bytes())?;
@@ -122,7 +124,7 @@ fn become_program(prepared: &Prepared, go: OwnedFd, null: &File) -> Result<std::
 }
 
 /// Ignored signals and masks survive exec; the supervisor ignores some, its workloads must not.
-fn reset_signals() -> Result<(), String> {
+pub(crate) fn reset_signals() -> Result<(), String> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     for signal in Signal::iterator() {
         if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
@@ -145,7 +147,7 @@ pub(crate) fn close_others() {
 }
 
 /// Servers open many sockets; the soft limit of a login shell is too low for them.
-fn raise_file_limit() {
+pub(crate) fn raise_file_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard);
     }

@@ -8,16 +8,21 @@ use nix::libc;
 use nix::unistd::{ForkResult, chdir, fork, setsid};
 
 use super::paths::Paths;
-use super::{child, keeper, logs, supervisor};
+use super::{child, enter, keeper, logs, supervisor};
 
-/// Runs a hidden subcommand (`supervise`, `launch`, `launch-task`) to its end and returns its exit
+/// Runs a hidden subcommand (`supervise`, `launch`, `launch-task`, `enter`) to its end and returns its exit
 /// code; `None` if `args` (without the program's name) is none of them. Call it first in `main`,
 /// before any thread or runtime exists.
 pub fn hidden_command(args: &[String]) -> Option<i32> {
     let (command, rest) = args.split_first()?;
-    if !matches!(command.as_str(), "supervise" | "launch" | "launch-task") {
+    if !matches!(command.as_str(), "supervise" | "launch" | "launch-task" | "enter") {
         return None;
     }
+    // What follows `--` is somebody else's command line.
+    let (rest, given) = match rest.iter().position(|arg| arg == "--") {
+        Some(at) => (&rest[..at], &rest[at + 1..]),
+        None => (rest, &rest[..0]),
+    };
     let value = |name: &str| rest.iter().position(|arg| arg == name).and_then(|at| rest.get(at + 1));
     let Some(state) = value("--state").map(PathBuf::from) else { return Some(2) };
     let cache = value("--cache").map_or_else(|| PathBuf::from("/var/cache/springtide"), PathBuf::from);
@@ -29,6 +34,15 @@ pub fn hidden_command(args: &[String]) -> Option<i32> {
             None => 2,
         },
         "launch-task" => keeper::launch_task(&paths),
+        "enter" => {
+            let number = |name: &str| value(name).and_then(|text| text.parse().ok());
+            match (value("--workload").and_then(|id| id.parse().ok()), number("--caller"), number("--errors")) {
+                (Some(id), Some(caller), Some(errors)) => {
+                    enter::run(&paths, &enter::Entry { id: &id, command: given, caller, errors })
+                }
+                _ => 2,
+            }
+        }
         _ if rest.iter().any(|arg| arg == "--detach") => match detach(&paths.state, &paths.supervisor_log()) {
             Ok(Side::Caller) => 0,
             Ok(Side::Detached) => supervisor::run(paths),

@@ -17,8 +17,9 @@ use springtide_core::workload::{Limits, WorkloadId};
 
 use super::cgroup::Group;
 use super::identity::Birth;
-use super::paths::{Folder, Paths, now, read_json, write_json};
-use super::records::{Exit, Run};
+use super::leftovers::{end_task, task_group, task_lock};
+use super::paths::{Folder, Paths, now, open_lock, read_json, write_json};
+use super::records::{Exit, Run, Status, Wanted};
 use super::{child, logs, prepare};
 use crate::{ResolvedWorkload, Task};
 
@@ -73,34 +74,49 @@ pub(crate) fn launch(paths: &Paths, id: &WorkloadId) -> i32 {
 }
 
 fn begin(paths: &Paths, folder: &Folder) -> Result<(nix::unistd::Pid, Flock<File>), String> {
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(folder.keeper_lock())
-        .map_err(|e| format!("open the keeper's lock: {e}"))?;
+    let lock = open_lock(&folder.keeper_lock()).map_err(|e| format!("open the keeper's lock: {e}"))?;
     let lock =
         Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|_| "another keeper is at work".to_owned())?;
     if read_json::<Run>(&folder.run()).is_some_and(|run| run.main.alive()) {
         return Err("it runs already".to_owned());
+    }
+    // Asked under the lock: a supervisor that died may have sent us before the next one was told to
+    // stop it.
+    if read_json::<Status>(&folder.status()).is_none_or(|status| status.wanted != Wanted::Running) {
+        return Err("it is not wanted any more".to_owned());
     }
     let workload: ResolvedWorkload = read_json(&folder.spec()).ok_or("its spec cannot be read")?;
     let group = Group::new(&paths.state, &folder.name());
     if !group.kill() {
         return Err("processes of an earlier run cannot be killed".to_owned());
     }
-    let mut notes = group.create(&workload.spec.limits);
-    let prepared = prepare::workload(paths, &workload)?;
+    let notes = group.create(&workload.spec.limits);
+    match run(paths, folder, &workload, &group, notes) {
+        Ok(pid) => Ok((pid, lock)),
+        Err(error) => {
+            group.remove();
+            Err(error)
+        }
+    }
+}
+
+fn run(
+    paths: &Paths,
+    folder: &Folder,
+    workload: &ResolvedWorkload,
+    group: &Group,
+    mut notes: Vec<String>,
+) -> Result<nix::unistd::Pid, String> {
+    let prepared = prepare::workload(paths, workload)?;
     let _ = std::fs::remove_file(folder.exit());
-    let pid = child::start(&prepared, |pid| {
+    child::start(&prepared, |pid| {
         notes.extend(group.join(pid));
         let me = Birth::of(std::process::id() as i32).ok_or("the keeper cannot see itself in /proc")?;
         let main = Birth::of(pid).ok_or("the process ended before it was recorded")?;
         let run =
             Run { main, keeper_pid: me.pid, keeper_start: me.start_time, digest: workload.digest, at: now(), notes };
         write_json(&folder.run(), &run).map_err(|e| format!("record the process: {e}"))
-    })?;
-    Ok((pid, lock))
+    })
 }
 
 /// What `launch-task` says at the end.
@@ -131,19 +147,9 @@ pub(crate) fn launch_task(paths: &Paths) -> i32 {
     0
 }
 
-/// Name of a task's control group.
-fn task_group(paths: &Paths, name: &str) -> Group {
-    Group::new(&paths.state, &format!("task.{name}"))
-}
-
 fn run_task(paths: &Paths, task: &Task) -> Result<TaskEnd, String> {
     super::paths::make_folder(&paths.tasks()).map_err(|e| format!("make the folder of tasks: {e}"))?;
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(paths.tasks().join(format!("{}.lock", task.name)))
-        .map_err(|e| format!("open the task's lock: {e}"))?;
+    let lock = task_lock(paths, &task.name).map_err(|e| format!("open the task's lock: {e}"))?;
     let group = task_group(paths, &task.name);
     // An earlier task of this name whose caller died is being killed by its keeper now; if even
     // that keeper died, the group is all that is left.
@@ -160,7 +166,7 @@ fn run_task(paths: &Paths, task: &Task) -> Result<TaskEnd, String> {
             Err(_) => return Err("a task of this name runs already".to_owned()),
         }
     };
-    if !group.kill() {
+    if !end_task(paths, &task.name) {
         return Err("processes of an earlier task of this name cannot be killed".to_owned());
     }
     group.create(&Limits::default());
@@ -168,11 +174,11 @@ fn run_task(paths: &Paths, task: &Task) -> Result<TaskEnd, String> {
         .map_err(|e| format!("open the log: {e}"))?;
     let prepared = prepare::task(paths, task, log)?;
     let deadline = Instant::now() + Duration::from_secs(u64::from(task.deadline_s));
-    let mut main = None;
     let pid = child::start(&prepared, |pid| {
         group.join(pid);
-        main = Birth::of(pid);
-        Ok(())
+        let main = Birth::of(pid).ok_or("the process ended before it was recorded")?;
+        write_json(&paths.task(&task.name).join(Paths::TASK_MAIN), &main)
+            .map_err(|e| format!("record the process: {e}"))
     })?;
     let stdin = std::io::stdin();
     let (code, note) = loop {
@@ -190,11 +196,7 @@ fn run_task(paths: &Paths, task: &Task) -> Result<TaskEnd, String> {
             break (None, Some("its caller went away".to_owned()));
         }
     };
-    let session = main.map(|main| main.session()).unwrap_or_default();
-    super::kill_all(&group, &session);
+    end_task(paths, &task.name);
     let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
-    group.remove();
-    // Configuration may hold secrets and is of no use any more.
-    let _ = std::fs::remove_dir_all(paths.tasks().join(&task.name));
     Ok(TaskEnd { code, error: None, note })
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! ProcessDriver ──socket──▶ supervisor ──spawns──▶ keeper (launch) ──forks──▶ workload
-//!      └── spawns ──▶ keeper (launch-task) ──forks──▶ task
+//!      ├── spawns ──▶ keeper (launch-task) ──forks──▶ task
+//!      └── spawns ──▶ enter ──becomes──▶ a person's command inside a workload
 //! ```
 //! The driver is a client and may die at any time; the supervisor decides and watches ([`unit`]);
 //! the keeper prepares, records and waits ([`keeper`], [`prepare`], [`sandbox`], [`child`]). What a
@@ -13,15 +14,19 @@
 
 mod cgroup;
 mod child;
+mod enter;
+mod exec;
 mod facts;
 mod handle;
 mod hidden;
 mod identity;
 mod keeper;
+mod leftovers;
 mod logs;
 mod paths;
 mod ports;
 mod prepare;
+mod privileges;
 mod probe;
 mod programs;
 mod records;
@@ -41,6 +46,7 @@ use springtide_core::observe::{WorkloadObservation, WorkloadState};
 use springtide_core::workload::{Volume, WorkloadId};
 
 pub use hidden::hidden_command;
+pub use leftovers::{Leftover, LeftoverKind};
 
 use self::identity::Birth;
 use self::paths::{Paths, io, read_json};
@@ -83,6 +89,22 @@ impl ProcessDriver {
         Ok(())
     }
 
+    /// What is left of calls that were cut off and that nobody uses: processes, folders and control
+    /// groups. Looks only; the next call that acts puts it away.
+    ///
+    /// # Errors
+    /// When the supervisor answers nonsense.
+    pub async fn leftovers(&self) -> Result<Vec<Leftover>, DriverError> {
+        let watched = match wire::ask(&self.paths, &Request::Status).await? {
+            Some(Answer::Status { workloads }) => Some(workloads.keys().map(WorkloadId::folder).collect()),
+            Some(_) => return Err(unexpected()),
+            None => None,
+        };
+        let paths = self.paths.clone();
+        let found = tokio::task::spawn_blocking(move || leftovers::find(&paths, watched.as_ref())).await;
+        found.map_err(|_| DriverError::Supervisor("the state folder could not be read".to_owned()))
+    }
+
     /// Process id of the supervisor, starting one if there is none.
     ///
     /// # Errors
@@ -92,6 +114,20 @@ impl ProcessDriver {
         match wire::demand(&self.paths, &hello).await? {
             Answer::Hello { pid, .. } => Ok(i32::try_from(pid).ok()),
             _ => Err(unexpected()),
+        }
+    }
+
+    /// Workloads as the supervisor sees them, or as the files tell. Asking does not start a
+    /// supervisor: observation changes nothing.
+    async fn workloads(&self) -> Result<BTreeMap<WorkloadId, WorkloadObservation>, DriverError> {
+        match wire::ask(&self.paths, &Request::Status).await? {
+            Some(Answer::Status { workloads }) => Ok(workloads),
+            Some(_) => Err(unexpected()),
+            None => {
+                let paths = self.paths.clone();
+                let read = tokio::task::spawn_blocking(move || unwatched(&paths)).await;
+                read.map_err(|_| DriverError::Supervisor("the state folder could not be read".to_owned()))
+            }
         }
     }
 
@@ -147,19 +183,11 @@ fn unwatched(paths: &Paths) -> BTreeMap<WorkloadId, WorkloadObservation> {
 #[async_trait]
 impl Driver for ProcessDriver {
     async fn observe(&self) -> Result<DriverObservation, DriverError> {
-        // Asking does not start a supervisor: observation changes nothing.
-        let watched = match wire::ask(&self.paths, &Request::Status).await? {
-            Some(Answer::Status { workloads }) => Some(workloads),
-            Some(_) => return Err(unexpected()),
-            None => None,
-        };
+        let workloads = self.workloads().await?;
         let paths = self.paths.clone();
-        tokio::task::spawn_blocking(move || DriverObservation {
-            host: facts::read(&paths),
-            workloads: watched.unwrap_or_else(|| unwatched(&paths)),
-        })
-        .await
-        .map_err(|_| DriverError::Supervisor("facts of the machine could not be read".to_owned()))
+        let host = tokio::task::spawn_blocking(move || facts::read(&paths)).await;
+        let host = host.map_err(|_| DriverError::Supervisor("facts of the machine could not be read".to_owned()))?;
+        Ok(DriverObservation { host, workloads })
     }
 
     async fn ensure_workload(
@@ -189,6 +217,14 @@ impl Driver for ProcessDriver {
     async fn run_task(&self, task: &Task, generation: Generation) -> Result<TaskOutcome, DriverError> {
         self.done(&Request::Fence { generation }).await?;
         task::run(&self.paths, task).await
+    }
+
+    async fn exec(&self, id: &WorkloadId, command: &[String]) -> Result<i32, DriverError> {
+        match self.workloads().await?.remove(id) {
+            None => Err(DriverError::NotFound(id.clone())),
+            Some(seen) if seen.pid.is_none() => Err(DriverError::NotRunning { id: id.clone(), state: seen.state }),
+            Some(_) => exec::run(&self.paths, id, command).await,
+        }
     }
 
     fn volume(&self, environment: Option<&EnvironmentName>, volume: Volume) -> PathBuf {

@@ -31,6 +31,11 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
+    /// File in a task's folder that says which process it is.
+    pub const TASK_MAIN: &str = "main.json";
+    /// Begin of the extension of a file that is being written; the writer's pid follows.
+    pub const TEMPORARY: &str = "new";
+
     pub fn workloads(&self) -> PathBuf {
         self.state.join("workloads")
     }
@@ -39,6 +44,9 @@ impl Paths {
     }
     pub fn tasks(&self) -> PathBuf {
         self.state.join("tasks")
+    }
+    pub fn task(&self, name: &str) -> PathBuf {
+        self.tasks().join(name)
     }
     pub fn environment(&self, environment: &EnvironmentName) -> PathBuf {
         self.state.join("environments").join(environment.as_str())
@@ -118,6 +126,11 @@ impl Folder {
     }
 }
 
+/// Opens a lock, making it for root alone: who can open one can hold it.
+pub(crate) fn open_lock(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
+}
+
 /// Turns an [`io::Error`] into a [`DriverError::Io`].
 pub(crate) fn io(verb: &'static str, object: &Path) -> impl FnOnce(io::Error) -> DriverError {
     let object = object.display().to_string();
@@ -132,7 +145,7 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
 /// Replaces a file at once; `group` 0 keeps it root's.
 pub(crate) fn write_whole(path: &Path, content: &[u8], mode: u32, group: u32) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".new{}", std::process::id()));
+    name.push(format!(".{}{}", Paths::TEMPORARY, std::process::id()));
     let temporary = path.with_file_name(name);
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     let written = (|| {

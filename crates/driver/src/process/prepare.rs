@@ -7,10 +7,11 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use nix::unistd::{Gid, Uid, chown};
-use springtide_core::workload::{CONFIG_PATH, Root, UserSpec, Volume};
+use springtide_core::workload::{CONFIG_PATH, Root, UserSpec, Volume, WorkloadSpec};
 
 use super::child::Prepared;
 use super::paths::{Paths, write_whole};
+use super::privileges::{self, Identity};
 use super::sandbox::{Bind, View, check_mount_point};
 use super::{logs, programs};
 use crate::{DriverError, ResolvedWorkload, Task};
@@ -110,7 +111,7 @@ fn accounts(
 }
 
 /// A full environment: what is given, and the few variables every program may rely on.
-fn environment(given: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, String> {
+pub(crate) fn environment(given: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, String> {
     let mut env: BTreeMap<String, String> = [
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
         ("HOME", "/tmp"),
@@ -123,23 +124,33 @@ fn environment(given: &BTreeMap<String, String>, name: &str) -> BTreeMap<String,
     env
 }
 
+/// Who a workload runs as.
+pub(crate) fn identity(spec: &WorkloadSpec) -> Identity {
+    let shares = spec.volumes.iter().any(|mount| mount.volume == Volume::OdooData);
+    Identity { user: spec.user, umask: umask(shares), low_ports: privileges::low_ports(spec) }
+}
+
+/// Odoo's roles are different users of one group and write to one data folder.
+fn umask(shares: bool) -> u32 {
+    if shares { 0o007 } else { 0o027 }
+}
+
 struct Parts<'a> {
     name: &'a str,
     root: &'a Root,
     command: &'a [String],
     env: &'a BTreeMap<String, String>,
-    user: UserSpec,
+    identity: Identity,
     config: &'a Path,
     /// Where account files are written.
     folder: &'a Path,
     log: fs::File,
     binds: Vec<Bind>,
-    umask: u32,
     dies_with_keeper: bool,
 }
 
 fn finish(paths: &Paths, parts: Parts<'_>) -> Result<Prepared> {
-    let Parts { name, root, command, env, user, config, folder, log, mut binds, umask, dies_with_keeper } = parts;
+    let Parts { name, root, command, env, identity, config, folder, log, mut binds, dies_with_keeper } = parts;
     let Some(first) = command.first() else { return Err("the command is empty".to_owned()) };
     let program = programs::resolve(paths, root, first).map_err(words)?;
     if let Some(from) = program.bind {
@@ -160,14 +171,13 @@ fn finish(paths: &Paths, parts: Parts<'_>) -> Result<Prepared> {
             None
         }
     };
-    let accounts = accounts(folder, own_root.as_deref().unwrap_or(Path::new("/")), name, user)?;
+    let accounts = accounts(folder, own_root.as_deref().unwrap_or(Path::new("/")), name, identity.user)?;
     Ok(Prepared {
         program: program.path,
         arguments: command.to_vec(),
         env: environment(env, name),
         view: View { root: own_root, binds, accounts, hide: paths.state.clone() },
-        user,
-        umask,
+        identity,
         log,
         dies_with_keeper,
     })
@@ -184,8 +194,6 @@ pub(crate) fn workload(paths: &Paths, workload: &ResolvedWorkload) -> Result<Pre
         make_volume(&from, mount.volume, spec.user)?;
         binds.push(Bind { from, at: mount.at.clone().into(), read_only: mount.read_only });
     }
-    // Odoo's roles are different users of one group and write to one data folder.
-    let shares = spec.volumes.iter().any(|mount| mount.volume == Volume::OdooData);
     let log = logs::open(&folder.log(), false).map_err(|e| format!("open the log: {e}"))?;
     finish(
         paths,
@@ -194,12 +202,11 @@ pub(crate) fn workload(paths: &Paths, workload: &ResolvedWorkload) -> Result<Pre
             root: &spec.root,
             command: &spec.command,
             env: &workload.env,
-            user: spec.user,
+            identity: identity(spec),
             config: &folder.config(),
             folder: &folder.0,
             log,
             binds,
-            umask: if shares { 0o007 } else { 0o027 },
             dies_with_keeper: false,
         },
     )
@@ -233,12 +240,11 @@ pub(crate) fn task(paths: &Paths, task: &Task, log: fs::File) -> Result<Prepared
             root: &task.root,
             command: &task.command,
             env: &task.env,
-            user: task.user,
+            identity: Identity { user: task.user, umask: umask(shares), low_ports: false },
             config: &config,
             folder: &folder_path,
             log,
             binds,
-            umask: if shares { 0o007 } else { 0o027 },
             dies_with_keeper: true,
         },
     )

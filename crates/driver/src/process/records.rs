@@ -91,7 +91,7 @@ const BACKOFF_S: [u64; 6] = [1, 2, 4, 8, 16, 30];
 /// Starts within [`GIVE_UP_WINDOW_S`] after which a person must look.
 const GIVE_UP_STARTS: usize = 8;
 /// Seconds the starts are counted over.
-const GIVE_UP_WINDOW_S: i64 = 600;
+pub(crate) const GIVE_UP_WINDOW_S: i64 = 600;
 
 impl Status {
     /// Counts a start.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{SigHandler, Signal, signal};
@@ -16,9 +17,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::handle::Handle;
-use super::paths::{Paths, make_folder, now, read_json, socket_path, write_json};
+use super::paths::{Paths, make_folder, now, open_lock, read_json, socket_path, write_json};
 use super::unit::Unit;
-use super::wire::{Answer, Refusal, Request, SOCKET};
+use super::wire::{self, Answer, Refusal, Request, SOCKET};
 use crate::{DriverError, Generation, ResolvedWorkload};
 
 /// Runs until [`Request::Shutdown`]; returns the exit code.
@@ -28,6 +29,8 @@ pub(crate) fn run(paths: Paths) -> i32 {
         #[allow(unsafe_code)]
         let _ = unsafe { signal(each, SigHandler::SigIgn) };
     }
+    // Standard error is the supervisor's log.
+    let _ = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).try_init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(_) => return 1,
@@ -51,9 +54,8 @@ struct Supervisor {
 
 async fn serve(paths: Paths) -> io::Result<()> {
     make_folder(&paths.workloads())?;
-    let lock = File::options().create(true).truncate(false).write(true).open(paths.lock())?;
-    // Somebody else serves: that is all anyone wanted.
-    let Ok(_lock) = Flock::lock(lock, FlockArg::LockExclusiveNonblock) else { return Ok(()) };
+    let lock = open_lock(&paths.lock())?;
+    let Some(_lock) = hold(&paths, lock).await? else { return Ok(()) };
     let _ = std::fs::remove_file(paths.state.join(SOCKET));
     let fence = std::fs::read_to_string(paths.fence()).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     let supervisor = Arc::new(Supervisor {
@@ -63,6 +65,7 @@ async fn serve(paths: Paths) -> io::Result<()> {
         end: tokio::sync::Notify::new(),
     });
     supervisor.adopt().await;
+    supervisor.clear().await;
 
     let paths = &supervisor.paths;
     let (_handle, at) = socket_path(&paths.state, SOCKET)?;
@@ -77,13 +80,15 @@ async fn serve(paths: Paths) -> io::Result<()> {
         "at": now(),
     });
     write_json(&paths.supervisor_record(), &record)?;
+    let mut rotate = tokio::time::interval(Duration::from_secs(60));
     loop {
         tokio::select! {
             connection = listener.accept() => match connection {
                 Ok((stream, _)) => drop(tokio::spawn(supervisor.clone().talk(stream))),
                 // Out of descriptors, most likely: others will be closed.
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             },
+            _ = rotate.tick() => drop(super::logs::rotate(&paths.supervisor_log())),
             () = supervisor.end.notified() => break,
         }
     }
@@ -92,12 +97,35 @@ async fn serve(paths: Paths) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes the lock; `None` if somebody else serves, which is all anyone wanted. One who holds the lock
+/// and does not answer has just begun or has just been killed, so the end of that is waited for.
+async fn hold(paths: &Paths, mut lock: File) -> io::Result<Option<Flock<File>>> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        lock = match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => return Ok(Some(held)),
+            Err((lock, _)) => lock,
+        };
+        if wire::connect(paths).await.is_some() {
+            return Ok(None);
+        }
+        if Instant::now() > end {
+            return Err(io::Error::other("another supervisor holds the lock and does not answer"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 impl Supervisor {
     /// Takes over what an earlier supervisor left.
     async fn adopt(&self) {
         let mut units = self.units.lock().await;
         for folder in self.paths.all() {
             match read_json::<ResolvedWorkload>(&folder.spec()) {
+                // It may be another version's. What runs by it goes on until it is ensured anew.
+                None if folder.spec().exists() => {
+                    tracing::error!(folder = folder.name(), "its spec cannot be read; it is not watched");
+                }
                 Some(workload) => {
                     let id = workload.spec.id.clone();
                     units.insert(id.clone(), Unit::spawn(self.paths.clone(), id, Some(workload)));
@@ -155,6 +183,14 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Puts away what killed callers, keepers and supervisors left. No workload begins meanwhile.
+    async fn clear(&self) {
+        let units = self.units.lock().await;
+        let watched = units.keys().map(WorkloadId::folder).collect();
+        let paths = self.paths.clone();
+        let _ = tokio::task::spawn_blocking(move || super::leftovers::clear(&paths, &watched)).await;
+    }
+
     async fn unit(&self, id: &WorkloadId) -> Option<Handle> {
         self.units.lock().await.get(id).cloned()
     }
@@ -164,9 +200,14 @@ impl Supervisor {
             Request::Hello { version: _ } => {
                 Ok(Answer::Hello { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id() })
             }
-            Request::Fence { generation } => self.pass(generation).map(|()| Answer::Done),
+            Request::Fence { generation } => {
+                self.pass(generation)?;
+                self.clear().await;
+                Ok(Answer::Done)
+            }
             Request::Ensure { workload, generation } => {
                 self.pass(generation)?;
+                self.clear().await;
                 let unit = {
                     let mut units = self.units.lock().await;
                     let id = workload.spec.id.clone();
@@ -180,6 +221,7 @@ impl Supervisor {
             },
             Request::Stop { id, generation } => {
                 self.pass(generation)?;
+                self.clear().await;
                 match self.unit(&id).await {
                     Some(unit) => unit.stop().await.map(|()| Answer::Done),
                     None => Ok(Answer::Done),
@@ -187,6 +229,7 @@ impl Supervisor {
             }
             Request::Remove { id, generation } => {
                 self.pass(generation)?;
+                self.clear().await;
                 if let Some(unit) = self.unit(&id).await {
                     unit.remove().await?;
                 }

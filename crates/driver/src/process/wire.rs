@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use springtide_core::observe::WorkloadObservation;
+use springtide_core::observe::{WorkloadObservation, WorkloadState};
 use springtide_core::workload::WorkloadId;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -68,6 +68,8 @@ pub(crate) enum Refusal {
     PortInUse { id: WorkloadId, port: u16, holder: String },
     /// See [`DriverError::NotFound`].
     NotFound { id: WorkloadId },
+    /// See [`DriverError::NotRunning`].
+    NotRunning { id: WorkloadId, state: WorkloadState },
     /// See [`DriverError::Missing`].
     Missing { what: String, hint: String },
     /// See [`DriverError::Io`] and [`DriverError::Supervisor`].
@@ -81,6 +83,7 @@ impl From<DriverError> for Refusal {
             DriverError::NotReady { id, seconds, why, tail } => Refusal::NotReady { id, seconds, why, tail },
             DriverError::PortInUse { id, port, holder } => Refusal::PortInUse { id, port, holder },
             DriverError::NotFound(id) => Refusal::NotFound { id },
+            DriverError::NotRunning { id, state } => Refusal::NotRunning { id, state },
             DriverError::Missing { what, hint } => Refusal::Missing { what, hint },
             DriverError::Io { verb, object, source } => {
                 Refusal::Other { text: format!("cannot {verb} {object}: {source}") }
@@ -97,6 +100,7 @@ impl From<Refusal> for DriverError {
             Refusal::NotReady { id, seconds, why, tail } => DriverError::NotReady { id, seconds, why, tail },
             Refusal::PortInUse { id, port, holder } => DriverError::PortInUse { id, port, holder },
             Refusal::NotFound { id } => DriverError::NotFound(id),
+            Refusal::NotRunning { id, state } => DriverError::NotRunning { id, state },
             Refusal::Missing { what, hint } => DriverError::Missing { what, hint },
             Refusal::Other { text } => DriverError::Supervisor(text),
         }

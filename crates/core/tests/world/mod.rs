@@ -1,0 +1,155 @@
+//! A world in memory: plays the effect of plans on an observation. Shared by tests and the bench.
+
+// Each of them uses a part of it.
+#![allow(dead_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use springtide_core::check::CheckedEstate;
+use springtide_core::lint::lint;
+use springtide_core::names::{EnvironmentName, ModuleName};
+use springtide_core::observe::{
+    DatabaseObservation, EnvironmentObservation, Observation, Observed, WorkloadObservation, WorkloadState,
+};
+use springtide_core::plan::destroy::{Proof, destroy};
+use springtide_core::plan::{Action, Plan, plan};
+use springtide_core::workload::{SecretName, SecretRef, WorkloadId};
+
+/// An estate on a machine at a moment.
+#[derive(Default)]
+pub struct World {
+    pub estate: Option<CheckedEstate>,
+    pub seen: Observation,
+    pub now: i64,
+    /// Modules of templates, by key.
+    pub templates: BTreeMap<String, BTreeSet<ModuleName>>,
+    /// Modules of databases that were copied from one.
+    pub contents: BTreeMap<EnvironmentName, BTreeSet<ModuleName>>,
+}
+
+impl World {
+    /// What is declared.
+    pub fn estate(&self) -> &CheckedEstate {
+        self.estate.as_ref().expect("the script declares an estate first")
+    }
+
+    /// The plan, which has to be clean and the same twice.
+    pub fn plan(&self) -> Plan {
+        let planned = plan(self.estate(), &self.seen, self.now);
+        assert_eq!(lint(&planned), Vec::<String>::new(), "every plan is clean");
+        assert_eq!(planned, plan(self.estate(), &self.seen, self.now), "same input, same plan");
+        planned
+    }
+
+    /// Plays the whole plan.
+    pub fn apply(&mut self) {
+        for step in self.plan().steps() {
+            self.effect(&step.action);
+        }
+    }
+
+    /// What is seen of `name`.
+    pub fn environment(&mut self, name: &EnvironmentName) -> &mut EnvironmentObservation {
+        self.seen.environments.get_mut(name).expect("its slot is reserved before anything else")
+    }
+
+    /// What is seen of a workload of an environment.
+    pub fn workload(&mut self, id: &WorkloadId) -> &mut WorkloadObservation {
+        let environment = id.environment.as_ref().expect("an environment");
+        self.environment(environment).workloads.get_mut(&id.role).expect("it exists")
+    }
+
+    /// The plan that destroys `name`, which has to be clean.
+    pub fn destroy(&self, name: &str, proof: Option<Proof>) -> Plan {
+        let name = name.parse().expect("a name");
+        let stage = self.estate().environments.iter().find(|it| it.name == name).map(|it| it.stage);
+        let planned = destroy(&self.seen, &name, stage, proof);
+        assert_eq!(lint(&planned), Vec::<String>::new(), "every plan is clean");
+        planned
+    }
+
+    /// What is seen once `action` is done.
+    pub fn effect(&mut self, action: &Action) {
+        match action.clone() {
+            Action::EnsureAuthority => {
+                self.seen.secrets.insert(SecretRef { environment: None, name: SecretName::AuthorityCertificate });
+            }
+            Action::ReserveSlot { environment, slot, series } => {
+                let new = EnvironmentObservation {
+                    slot,
+                    series: Some(series),
+                    data: false,
+                    certificate: None,
+                    destroying: None,
+                    database: Observed::Unknown("postgres does not run".into()),
+                    workloads: Default::default(),
+                    route: Observed::Known(None),
+                };
+                self.seen.environments.insert(environment, new);
+            }
+            Action::EnsureSecrets { environment } => {
+                for name in SecretName::ENVIRONMENT {
+                    self.seen.secrets.insert(SecretRef { environment: Some(environment.clone()), name });
+                }
+            }
+            Action::EnsureCertificate { environment, host } => {
+                let until = self.now + 90 * 86_400;
+                self.environment(&environment).certificate = Some((host.to_string(), until));
+            }
+            Action::BuildTemplate { key, modules, .. } => {
+                self.templates.insert(key.clone(), modules.into_iter().collect());
+                self.seen.templates.insert(key);
+            }
+            Action::CopyTemplate { environment, key } => {
+                self.environment(&environment).data = true;
+                self.contents.insert(environment, self.templates.get(&key).cloned().unwrap_or_default());
+            }
+            Action::EnsureWorkload { id: WorkloadId { environment, role }, digest } => {
+                let state = WorkloadState::Ready;
+                let ready = WorkloadObservation {
+                    digest,
+                    state,
+                    pid: Some(1),
+                    restarts: 0,
+                    up_s: None,
+                    resident_bytes: None,
+                    why: String::new(),
+                };
+                match environment {
+                    Some(name) => self.environment(&name).workloads.insert(role, ready),
+                    None => self.seen.estate.insert(role, ready),
+                };
+            }
+            Action::ConfigureDatabase { environment, fingerprint } => {
+                let modules = self.contents.get(&environment).cloned().unwrap_or_default();
+                let seen = DatabaseObservation { configured: Some(fingerprint), modules, half: BTreeSet::new() };
+                self.environment(&environment).database = Observed::Known(seen);
+            }
+            Action::InstallModules { environment, modules } => {
+                if let Observed::Known(database) = &mut self.environment(&environment).database {
+                    database.modules.extend(modules);
+                }
+            }
+            Action::EnsureRoute { environment, digest } => {
+                self.environment(&environment).route = Observed::Known(Some(digest))
+            }
+            Action::Verify { .. } | Action::FinalBackup { .. } => {}
+            Action::RemoveRoute { environment } => self.environment(&environment).route = Observed::Known(None),
+            Action::StopWorkload { id } => self.workload(&id).state = WorkloadState::Stopped,
+            Action::RecordDestruction { environment, proof } => {
+                self.environment(&environment).destroying = Some(proof.to_string());
+            }
+            Action::RemoveWorkload { id } => {
+                let environment = id.environment.as_ref().expect("an environment");
+                self.environment(environment).workloads.remove(&id.role);
+            }
+            Action::RemoveVolumes { environment } => self.environment(&environment).data = false,
+            Action::RemoveSecrets { environment } => {
+                self.seen.secrets.retain(|secret| secret.environment.as_ref() != Some(&environment));
+            }
+            Action::Forget { environment, .. } => {
+                self.seen.environments.remove(&environment);
+            }
+        }
+    }
+}
