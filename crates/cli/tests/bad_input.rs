@@ -94,7 +94,7 @@ fn a_full_disk_refuses_before_anything_begins() {
     };
     on("900k", &["plan"]).fails(1, &["E0906", "are free where", "Nothing was changed."]);
     on("8m", &["plan"]).code_is(2);
-    on("8m", &["apply", "--yes"]).fails(1, &["E0906", "this needs 65536", "Nothing was changed."]);
+    on("8m", &["apply", "--yes"]).fails(1, &["E0906", "this needs 16384", "Nothing was changed."]);
     // Full in the middle of opening: the cause is still told.
     let fill = format!(
         "mount -t tmpfs -o size=1088k,mode=711 none {0}; mkdir -m 700 {0}/secrets; head -c 60k /dev/zero > {0}/x;",

@@ -292,6 +292,11 @@ fn point_9_long_work_tells_its_number_and_stops_when_asked() {
     let status = rig.run(&["status", "--json"]).json();
     assert_eq!(status["operation"]["running"], false, "{status}");
 
+    // Something runs: a command inside it passes its exit code on, and is no operation to go on with.
+    assert!(rig.run(&["exec", "notice", "--dry-run"]).out.contains("its shell"));
+    rig.run(&["exec", "notice", "--", "sh", "-c", "exit 7"]).code_is(7);
+    assert_eq!(rig.run(&["exec", "notice", "--json", "--", "true"]).json()["exit_code"], 0);
+    rig.run(&["exec", "notice", "--", "no-such-program"]).fails(3, &["E0915", "Nothing was run."]);
     assert!(rig.run(&["stop", "--dry-run"]).out.contains("notice"));
     let stopped = rig.run(&["stop", "--json"]);
     assert_eq!(stopped.json()["stopped"], true, "{stopped}");
