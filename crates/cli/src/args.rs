@@ -104,7 +104,11 @@ pub enum Command {
     /// With --json the command's output goes to stderr and one object to stdout when it has ended.
     Exec {
         /// Which workload
+        #[arg(value_parser = workload)]
         workload: WorkloadId,
+        /// Only show what would be run
+        #[arg(long)]
+        dry_run: bool,
         /// The command and its arguments
         #[arg(last = true)]
         command: Vec<String>,

@@ -18,6 +18,7 @@ use springtide_core::spec::MAX_BYTES;
 use springtide_core::spec::suggest::{listed, nearest};
 use springtide_driver::ProcessDriver;
 use springtide_server::Estate;
+use springtide_server::store::{Store, StoreError};
 
 use crate::args::Cli;
 use crate::failure::{Failure, NOTHING, code, no_room};
@@ -26,7 +27,7 @@ use crate::{printer, times};
 /// Free bytes below which nothing is opened: the store itself could not be written.
 const LEAST_TO_OPEN: u64 = 1 << 20;
 /// Free bytes below which no operation begins: logs and write-ahead logs of what runs need that much.
-const LEAST_TO_ACT: u64 = 64 << 20;
+const LEAST_TO_ACT: u64 = 16 << 20;
 /// Longest wait for what is seen. Every look of its own has a shorter deadline, but for the
 /// supervisor's answer.
 const LOOK: Duration = Duration::from_secs(20);
@@ -153,7 +154,7 @@ pub fn open(cli: &Cli) -> Result<Estate, Failure> {
             Failure::new(code::INVALID, "E0905", message, NOTHING, "name a folder with --state")
         }
     })?;
-    let store = springtide_server::store::Store::open(&state.join("springtide.db")).map_err(|error| {
+    let store = Store::open(&state.join("springtide.db")).map_err(|error| {
         let unwritable = nix::unistd::access(&state, nix::unistd::AccessFlags::W_OK).is_err();
         match Failure::from(error) {
             // SQLite cannot make its side files there and only says that it cannot open.
@@ -196,6 +197,16 @@ fn room(state: &Path, least: u64) -> Result<(), Failure> {
 /// Refuses to begin an operation where it could not end.
 pub fn room_to_act(estate: &Estate) -> Result<(), Failure> {
     room(&estate.state, LEAST_TO_ACT)
+}
+
+/// Operation and step that were cut off or are under way. A command that a person runs inside a
+/// workload leaves nothing to go on with.
+pub fn interrupted(store: &Store) -> Result<Option<(u64, String)>, StoreError> {
+    let newest = store.operations(1)?;
+    if newest.first().is_none_or(|one| one.plan.starts_with("exec ")) {
+        return Ok(None);
+    }
+    store.interrupted()
 }
 
 /// What is seen now.

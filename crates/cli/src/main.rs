@@ -67,7 +67,7 @@ async fn run(cli: Cli) -> Result<u8, failure::Failure> {
             )
             .await
         }
-        Command::Exec { workload, command } => commands::exec(&cli, workload, command).await,
+        Command::Exec { workload, dry_run, command } => commands::exec(&cli, workload, command, *dry_run).await,
         Command::Open { environment } => commands::open(&cli, environment).await,
         Command::Destroy(options) => commands::destroy(&cli, options).await,
         Command::History { environment, operation } => commands::history(&cli, environment.as_ref(), *operation),

@@ -252,6 +252,11 @@ pub fn wrap(text: &str, width: Option<usize>, indent: usize) -> String {
         if number > 0 {
             out.push('\n');
         }
+        // What fits keeps its blanks: it may be a column.
+        if paragraph.chars().count() <= width {
+            out.push_str(paragraph);
+            continue;
+        }
         out.push_str(&paragraph[..own]);
         for (place, word) in paragraph.split_whitespace().enumerate() {
             let length = word.chars().count();
@@ -279,6 +284,7 @@ mod tests {
         assert_eq!(wrap("one two three", Some(8), 2), "one two\n  three");
         assert_eq!(wrap("  next: springtide apply", Some(14), 4), "  next:\n    springtide\n    apply");
         assert_eq!(wrap("one two three", None, 2), "one two three");
+        assert_eq!(wrap("a  b\none two three", Some(8), 2), "a  b\none two\n  three");
         assert_eq!(wrap("a-word-that-does-not-fit", Some(8), 2), "a-word-that-does-not-fit");
     }
 }

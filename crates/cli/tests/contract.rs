@@ -227,7 +227,10 @@ fn point_8_colour_width_locale_and_loudness() {
     let rig = Rig::lived("looks");
     let utf8 = ("LC_ALL", "C.UTF-8");
     assert!(at_a_terminal(&rig, "doctor", &[utf8]).contains("\x1b["), "colours at a terminal");
-    for (name, words) in verbs() {
+    let mut all = verbs();
+    all.push(("history".into(), ["history", "--operation", "1"].map(String::from).to_vec()));
+    all.push(("explain".into(), ["explain", "prod"].map(String::from).to_vec()));
+    for (name, words) in all {
         let line = words.join(" ");
         let plain = at_a_terminal(&rig, &line, &[utf8, ("NO_COLOR", "1")]);
         assert!(!plain.contains('\x1b'), "{name}: {plain:?}");
@@ -289,6 +292,11 @@ fn point_9_long_work_tells_its_number_and_stops_when_asked() {
     let status = rig.run(&["status", "--json"]).json();
     assert_eq!(status["operation"]["running"], false, "{status}");
 
+    // Something runs: a command inside it passes its exit code on, and is no operation to go on with.
+    assert!(rig.run(&["exec", "notice", "--dry-run"]).out.contains("its shell"));
+    rig.run(&["exec", "notice", "--", "sh", "-c", "exit 7"]).code_is(7);
+    assert_eq!(rig.run(&["exec", "notice", "--json", "--", "true"]).json()["exit_code"], 0);
+    rig.run(&["exec", "notice", "--", "no-such-program"]).fails(3, &["E0915", "Nothing was run."]);
     assert!(rig.run(&["stop", "--dry-run"]).out.contains("notice"));
     let stopped = rig.run(&["stop", "--json"]);
     assert_eq!(stopped.json()["stopped"], true, "{stopped}");
@@ -354,7 +362,7 @@ fn point_11_typos_are_met_with_what_was_meant() {
     rig.run(&["logs", "prdo/web"]).fails(3, &["did you mean prod?"]);
     rig.run(&["logs", "prod/wbe"]).fails(3, &["did you mean web?"]);
     rig.run(&["logs", "web"]).fails(3, &["prod/web"]);
-    rig.run(&["explain", "E0799"]).fails(3, &["did you mean E0708?"]);
+    rig.run(&["explain", "E0709"]).fails(3, &["did you mean E0708?"]);
     rig.run(&["explain", "copy-tempalte"]).fails(3, &["did you mean copy-template?"]);
 }
 

@@ -90,9 +90,12 @@ impl Proxy {
         ] {
             write(&path, content.as_bytes()).map_err(failed(&path))?;
         }
+        let mut away = None;
         for _ in 0..CONFIRM_S * 5 {
-            if self.live().await.is_ok_and(|names| names.contains(marker)) {
-                return Ok(());
+            match self.live().await {
+                Ok(names) if names.contains(marker) => return Ok(()),
+                Ok(_) => away = None,
+                Err(error) => away = Some(error),
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -100,7 +103,8 @@ impl Proxy {
             Some(before) => write(&file, &before).map_err(failed(&file))?,
             None => std::fs::remove_file(&file).map_err(failed(&file))?,
         }
-        Err(RouteError::Rejected(CONFIRM_S))
+        // A proxy that does not answer has refused nothing.
+        Err(away.unwrap_or(RouteError::Rejected(CONFIRM_S)))
     }
 
     /// Takes a route away and waits until the proxy shows it no more; absent is success. A proxy that
@@ -141,4 +145,25 @@ fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
     file.sync_all()?;
     chown(&temporary, Some(0), Some(Slot::ESTATE.group()))?;
     std::fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_proxy_that_is_away_has_not_refused_the_route() {
+        let folder = std::env::temp_dir().join(format!("springtide-routes-{}", std::process::id()));
+        // A port that was free a moment ago: nobody answers there.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        drop(listener);
+        let proxy = Proxy { client: reqwest::Client::builder().no_proxy().build().unwrap(), url };
+        let route = Route { file: "prod.yml".into(), content: "http: {}".into(), digest: Digest::of_bytes(b"x") };
+        let secret = || SecretString::from("x".to_owned());
+        let error = proxy.ensure(&folder, &route, "prod-rev-x", &secret(), &secret()).await.unwrap_err();
+        assert!(matches!(error, RouteError::Proxy(_)), "{error}");
+        assert!(!folder.join("prod.yml").exists(), "an unconfirmed route is withdrawn");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

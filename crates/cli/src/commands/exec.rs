@@ -2,17 +2,33 @@
 
 use std::os::fd::OwnedFd;
 
+use serde_json::json;
 use springtide_core::workload::WorkloadId;
 use springtide_driver::DriverError;
 
 use crate::args::Cli;
-use crate::context::{now, open};
+use crate::context::{now, open_there};
 use crate::failure::{Failure, code};
 use crate::printer;
 
 /// `springtide exec`
-pub async fn exec(cli: &Cli, workload: &WorkloadId, command: &[String]) -> Result<u8, Failure> {
-    let estate = open(cli)?;
+pub async fn exec(cli: &Cli, workload: &WorkloadId, command: &[String], dry_run: bool) -> Result<u8, Failure> {
+    let none = || refused(workload, DriverError::NotFound(workload.clone()));
+    let estate = open_there(cli)?.ok_or_else(none)?;
+    if dry_run {
+        let seen = estate.driver.observe().await?;
+        let state = seen.workloads.get(workload).ok_or_else(none)?;
+        if state.pid.is_none() {
+            return Err(refused(workload, DriverError::NotRunning { id: workload.clone(), state: state.state }));
+        }
+        if cli.json {
+            printer::json(&json!({ "version": 1, "workload": workload, "exit_code": null }));
+        } else {
+            let what = if command.is_empty() { "its shell".to_owned() } else { command.join(" ") };
+            printer::data(&format!("would run {what} in {workload}\n"));
+        }
+        return Ok(0);
+    }
     // Recorded without its arguments: they may hold secrets.
     let operation = estate.store.begin(&format!("exec {workload}"), now())?;
     let aside = if cli.json { Some(Aside::begin()?) } else { None };
@@ -24,8 +40,7 @@ pub async fn exec(cli: &Cli, workload: &WorkloadId, command: &[String]) -> Resul
     estate.store.end(operation, &outcome, now())?;
     let exit = ran.map_err(|error| refused(workload, error))?;
     if cli.json {
-        let answer = serde_json::json!({ "version": 1, "workload": workload, "exit_code": exit });
-        printer::data(&format!("{answer}\n"));
+        printer::json(&json!({ "version": 1, "workload": workload, "exit_code": exit }));
     }
     Ok(u8::try_from(exit).unwrap_or(code::FAILED))
 }
@@ -41,8 +56,8 @@ fn refused(workload: &WorkloadId, error: DriverError) -> Failure {
         other => return other.into(),
     };
     let (code, id) = match error {
-        DriverError::Missing { .. } => (code::INVALID, "E0906"),
-        _ => (code::FAILED, "E0905"),
+        DriverError::Missing { .. } => (code::INVALID, "E0915"),
+        _ => (code::FAILED, "E0907"),
     };
     Failure::new(code, id, error.to_string(), "Nothing was run.", next)
 }

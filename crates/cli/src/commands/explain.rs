@@ -233,7 +233,7 @@ async fn environment_words(
         workers.jobs_rule,
     );
     let sum = wrap(&format!("  {}\n", budget.arithmetic()), printer::width(), 4);
-    printer::data(&format!("{text}{sum}"));
+    printer::data(&format!("{}{sum}", wrap(&text, printer::width(), 23)));
     Ok(0)
 }
 

@@ -129,8 +129,9 @@ fn detail(cli: &Cli, one: &OperationRecord, steps: &[StepRecord]) -> u8 {
         return 0;
     }
     let (tone, words) = outcome(one);
-    let head = format!("operation {}, plan {}, began {}: ", one.id, one.plan, times::person(one.began, now()));
-    printer::data(&format!("{head}{}\n", printer::paint_data(tone, &words)));
+    let head = format!("operation {}, plan {}, began {}\n", one.id, one.plan, times::person(one.began, now()));
+    let end = printer::paint_data(tone, &printer::wrap(&words, printer::width(), 2));
+    printer::data(&format!("{}{end}\n", printer::wrap(&head, printer::width(), 2)));
     let rows = steps.iter().map(|step| {
         let (tone, end) = match (&step.error, step.ended) {
             (Some(error), _) => (Tone::Bad, format!("failed: {error}")),

@@ -13,7 +13,7 @@ use springtide_core::role::Role;
 use springtide_server::Estate;
 
 use crate::args::Cli;
-use crate::context::{busy, load_quietly, no_such, now, observe, open_there};
+use crate::context::{busy, interrupted, load_quietly, no_such, now, observe, open_there};
 use crate::failure::{Failure, code};
 use crate::printer::{self, Field, Tone, field, paint_data};
 use crate::times;
@@ -38,6 +38,8 @@ enum Word {
     Stopped,
     /// The supervisor is away.
     Unwatched,
+    /// Everything is ready; whether users are routed to it cannot be seen.
+    Unknown,
     /// Its destruction was begun and is not finished.
     Destroying,
     /// Declared; apply makes it.
@@ -54,6 +56,7 @@ impl Word {
             Word::Broken => "broken",
             Word::Stopped => "stopped",
             Word::Unwatched => "unwatched",
+            Word::Unknown => "unknown",
             Word::Destroying => "destroying",
             Word::Planned => "planned",
         }
@@ -61,7 +64,7 @@ impl Word {
     const fn tone(self) -> Tone {
         match self {
             Word::Up => Tone::Good,
-            Word::Starting | Word::Degraded | Word::Unwatched => Tone::Warn,
+            Word::Starting | Word::Degraded | Word::Unwatched | Word::Unknown => Tone::Warn,
             Word::Down | Word::Broken | Word::Destroying => Tone::Bad,
             Word::Stopped | Word::Planned => Tone::Dim,
         }
@@ -80,8 +83,12 @@ fn word(seen: Option<&EnvironmentObservation>) -> Word {
     } else if any(S::GaveUp) {
         Word::Broken
     } else if states.iter().all(|state| *state == Some(S::Ready)) {
-        // Ready and not routed: the last steps of an apply are left, or the proxy is away.
-        if routed { Word::Up } else { Word::Down }
+        match seen.route {
+            Observed::Known(Some(_)) => Word::Up,
+            // The last steps of an apply are left.
+            Observed::Known(None) => Word::Down,
+            Observed::Unknown(_) => Word::Unknown,
+        }
     } else if states.iter().all(Option::is_none) {
         Word::Planned
     } else if states.iter().all(|state| matches!(state, Some(S::Stopped) | None)) {
@@ -143,7 +150,7 @@ fn names(
 /// The operation that runs now, or the one that was cut off.
 fn under_way(estate: &Estate) -> Result<Option<Value>, Failure> {
     let holder = busy(&estate.state);
-    let Some((operation, step)) = estate.store.interrupted()? else { return Ok(None) };
+    let Some((operation, step)) = interrupted(&estate.store)? else { return Ok(None) };
     let began = estate.store.operations(1)?.first().map(|it| it.began);
     Ok(Some(json!({
         "id": operation, "step": step, "began": times::utc_json(began), "running": holder.is_some(), "by": holder,
@@ -244,6 +251,16 @@ fn head(name: &EnvironmentName, word: Word, seen: &Observation, declared: Option
     if it["declared"] == false && declared.is_some() {
         line.push_str(&format!("  {}\n", paint_data(Tone::Warn, "not declared in the estate file, left alone")));
     }
+    match seen.environments.get(name).map(|it| &it.route) {
+        Some(Observed::Unknown(why)) if word == Word::Unknown => {
+            let text = format!("whether users get there cannot be seen: {why}");
+            line.push_str(&format!("  {}\n", paint_data(Tone::Warn, &printer::wrap(&text, printer::width(), 4))));
+        }
+        Some(Observed::Known(None)) if word == Word::Down => {
+            line.push_str("  the proxy has no route to it; springtide apply makes it\n");
+        }
+        _ => {}
+    }
     if word == Word::Destroying {
         line.push_str(&format!("  springtide destroy {name} finishes it\n"));
     }
@@ -265,7 +282,11 @@ fn head(name: &EnvironmentName, word: Word, seen: &Observation, declared: Option
     line
 }
 
+/// Columns below which memory and restarts make room for the reason.
+const NARROW: usize = 90;
+
 fn roles(order: &[Role], seen: &BTreeMap<Role, WorkloadObservation>) -> String {
+    let narrow = printer::width().is_some_and(|width| width < NARROW);
     let rows = order.iter().map(|role| {
         let Some(it) = seen.get(role) else {
             return vec![field(role.as_str()), (Tone::Dim, "absent".to_owned())];
@@ -273,17 +294,24 @@ fn roles(order: &[Role], seen: &BTreeMap<Role, WorkloadObservation>) -> String {
         let dash = || "-".to_owned();
         let ready = it.state == WorkloadState::Ready;
         let why = if ready { String::new() } else { it.why.clone() };
-        vec![
+        let mut row = vec![
             field(role.as_str()),
             state(it.state),
             field(it.pid.map_or_else(dash, |pid| pid.to_string())),
             field(it.up_s.map_or_else(dash, times::length)),
-            field(it.resident_bytes.map_or_else(dash, |bytes| format!("{} MiB", bytes >> 20))),
-            field(it.restarts.to_string()),
-            (Tone::Dim, why),
-        ]
+        ];
+        if !narrow {
+            row.push(field(it.resident_bytes.map_or_else(dash, |bytes| format!("{} MiB", bytes >> 20))));
+            row.push(field(it.restarts.to_string()));
+        }
+        row.push((Tone::Dim, why));
+        row
     });
-    printer::table(&["role", "state", "pid", "up", "memory", "restarts", "why"], rows.collect())
+    let head: &[&str] = match narrow {
+        true => &["role", "state", "pid", "up", "why"],
+        false => &["role", "state", "pid", "up", "memory", "restarts", "why"],
+    };
+    printer::table(head, rows.collect())
 }
 
 fn state(state: WorkloadState) -> Field {
@@ -342,6 +370,8 @@ mod tests {
         assert_eq!(word(Some(&seen(&but(Role::Jobs, S::Backoff), true))), Word::Degraded);
         assert_eq!(word(Some(&seen(&but(Role::Postgres, S::Unready), true))), Word::Down);
         assert_eq!(word(Some(&seen(&but(Role::Jobs, S::GaveUp), true))), Word::Broken);
+        let unseen = EnvironmentObservation { route: Observed::Unknown("no".into()), ..seen(&all(S::Ready), true) };
+        assert_eq!(word(Some(&unseen)), Word::Unknown, "unknown is not down");
         let going = EnvironmentObservation { destroying: Some("moved".into()), ..seen(&all(S::Ready), true) };
         assert_eq!(word(Some(&going)), Word::Destroying);
     }

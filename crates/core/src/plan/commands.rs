@@ -173,4 +173,10 @@ pub const COMMANDS: &[Explanation] = &[
         "the store is newer than this program",
         "A newer Springtide has written springtide.db. Use that one; going back is not possible.",
     ),
+    row(
+        "E0915",
+        "the program is not in the workload",
+        "`springtide exec` runs programs of the workload's own root: those of its Odoo series for Odoo's roles, those of \
+         this machine for the others. Nothing was run.",
+    ),
 ];
