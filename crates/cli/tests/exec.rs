@@ -37,6 +37,7 @@ impl Drop for Rig {
 fn workload() -> ResolvedWorkload {
     let spec = WorkloadSpec {
         id: WorkloadId::of(&"prod".parse().expect("a name"), Role::Pooler),
+        made_from: None,
         root: Root::Host,
         command: ["/bin/sleep", "1000"].map(String::from).into(),
         env: Default::default(),

@@ -16,8 +16,6 @@ use nix::unistd::Pid;
 use springtide_core::digest::Digest;
 use springtide_core::workload::Limits;
 
-use super::identity::stat;
-
 const MOUNT: &str = "/sys/fs/cgroup";
 
 /// One control group, which may exist in several hierarchies.
@@ -114,16 +112,12 @@ impl Group {
             .collect()
     }
 
-    /// Processes in the group that run; one that ended and was not reaped yet is still listed.
+    /// Processes in the group.
     pub fn members(&self) -> BTreeSet<i32> {
-        let runs = |pid: &i32| stat(*pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'));
         self.folders
             .iter()
             .filter_map(|(_, folder)| fs::read_to_string(folder.join("cgroup.procs")).ok())
             .flat_map(|text| text.lines().filter_map(|line| line.parse().ok()).collect::<Vec<_>>())
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .filter(runs)
             .collect()
     }
 

@@ -112,11 +112,6 @@ impl Unit {
             self.next_rotate = Instant::now() + ROTATE;
             let log = self.folder.log();
             let _ = tokio::task::spawn_blocking(move || logs::rotate(&log)).await;
-            if self.workload.is_none() {
-                // Busy when it was removed: a process was not reaped yet.
-                let group = self.group.clone();
-                let _ = tokio::task::spawn_blocking(move || group.remove()).await;
-            }
         }
         match self.live.is_some() {
             true => self.look_after().await,
