@@ -37,13 +37,7 @@ pub(crate) fn holders(
     sessions: &BTreeMap<i32, String>,
     wanted: impl Fn(u16) -> bool,
 ) -> BTreeMap<u16, Holder> {
-    let mut inodes = BTreeMap::new();
-    let tables = [procfs::net::tcp(), procfs::net::tcp6()];
-    for entry in tables.into_iter().flatten().flatten() {
-        if entry.state == TcpState::Listen && wanted(entry.local_address.port()) {
-            inodes.insert(entry.inode, entry.local_address.port());
-        }
-    }
+    let inodes = listening(&wanted);
     let mut found = BTreeMap::new();
     if inodes.is_empty() {
         return found;
@@ -74,10 +68,22 @@ pub(crate) fn holders(
             }
         }
     }
-    for port in inodes.into_values() {
+    if inodes.values().all(|port| found.contains_key(port)) {
+        return found;
+    }
+    // Whoever was not found may have gone meanwhile, and the listener with it.
+    let still = listening(&wanted);
+    for port in inodes.into_iter().filter(|(inode, _)| still.contains_key(inode)).map(|(_, port)| port) {
         found.entry(port).or_insert_with(|| Holder { pid: None, name: String::new(), ours: None });
     }
     found
+}
+
+/// Sockets (by inode) that listen on ports which `wanted` accepts.
+fn listening(wanted: &impl Fn(u16) -> bool) -> BTreeMap<u64, u16> {
+    let tables = [procfs::net::tcp(), procfs::net::tcp6()];
+    let entries = tables.into_iter().flatten().flatten().filter(|entry| entry.state == TcpState::Listen);
+    entries.map(|entry| (entry.inode, entry.local_address.port())).filter(|(_, port)| wanted(*port)).collect()
 }
 
 /// Name of our control group that a process is in.

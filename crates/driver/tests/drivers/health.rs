@@ -87,10 +87,10 @@ async fn a_frozen_process_is_replaced_within_30_s() {
         let pid = seen(&driver).await.pid.unwrap();
         // Somebody looks at it with a debugger and lets it go on: no harm.
         signal(pid, Signal::SIGSTOP);
-        until("that is noticed", 2, async || seen(&driver).await.state == WorkloadState::Unready).await;
+        until("that is noticed", 5, async || seen(&driver).await.state == WorkloadState::Unready).await;
         assert!(seen(&driver).await.why.contains("SIGSTOP"));
         signal(pid, Signal::SIGCONT);
-        until("it is ready again", 3, async || seen(&driver).await.state == WorkloadState::Ready).await;
+        until("it is ready again", 5, async || seen(&driver).await.state == WorkloadState::Ready).await;
         assert_eq!((seen(&driver).await.pid, seen(&driver).await.restarts), (Some(pid), 0));
 
         signal(pid, Signal::SIGSTOP);

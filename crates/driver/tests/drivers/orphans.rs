@@ -144,8 +144,9 @@ async fn a_killed_caller_of_a_task_leaves_nothing() {
         until("it runs", 5, async || processes(&mark).len() == 3).await;
         let ours = processes(&state.display().to_string());
         let keeper = processes("launch-task").into_iter().find(|pid| ours.contains(pid)).unwrap();
-        held.kill().unwrap();
+        // The keeper first, or it would see its caller go and put all away.
         murder(keeper);
+        let _ = held.kill();
         held.wait().unwrap();
         until("its main process died with its keeper", 3, async || processes(&mark).len() == 2).await;
         let left = driver.leftovers().await.unwrap();

@@ -30,6 +30,8 @@ async fn reloads_and_refuses_foreign_ports() {
         }
         assert!(driver.observe().await.unwrap().host.foreign_ports.contains_key(&port));
         drop(taken);
+        // A process that another test forked just now may hold a copy of it until it is a program.
+        until("the port is free", 5, async || std::net::TcpStream::connect(("127.0.0.1", port)).is_err()).await;
         driver.ensure_workload(&one, Generation(1)).await.unwrap();
         driver.wait_ready(&one.spec.id).await.unwrap();
         assert!(!driver.observe().await.unwrap().host.foreign_ports.contains_key(&port), "our own is not foreign");
