@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -262,7 +262,8 @@ pub fn lock(estate: &Estate) -> Result<Flock<File>, Failure> {
 /// The same for those who need no store.
 pub fn lock_at(state: &Path) -> Result<Flock<File>, Failure> {
     let path = state.join("operation.lock");
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
+    // Whoever can open it can hold it.
+    let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut held) => {
             held.set_len(0)?;

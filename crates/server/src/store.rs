@@ -4,6 +4,7 @@
 //! holds, for which host its certificate was issued, and the journal: every operation, and every
 //! step of it, written before its effect and again after. Everything else is observed.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
@@ -140,6 +141,9 @@ const VERSIONS: [&str; 2] = [
 impl Store {
     /// Opens or creates the store.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // SQLite would let everybody read it, and gives its other files the mode of this one. A file
+        // that cannot be made here is told by SQLite itself, with its code.
+        let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let connection = Connection::open(path).map_err(sqlite("open"))?;
         let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;";
         connection.execute_batch(pragmas).map_err(sqlite("open"))?;
@@ -355,6 +359,8 @@ mod tests {
         store.intend(operation, 0, None, "run proxy", "{}", 11).unwrap();
         drop(store);
         let store = Store::open(&path).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "others may not read the history");
         store.begin("exec prod/web", 11).unwrap();
         assert_eq!(store.interrupted().unwrap(), Some((operation, "run proxy".into())));
         store.settle(operation, 0, None, 12).unwrap();
