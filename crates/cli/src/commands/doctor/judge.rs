@@ -1,6 +1,7 @@
 //! Judging: from facts to findings, by rules that are data or one function each. Looks at nothing.
 
 use super::facts::{Disk, Facts, Folder, Seen, Supervisor};
+use crate::printer::counted;
 use crate::times;
 
 /// How bad it is.
@@ -151,7 +152,9 @@ fn odoo_roots(facts: &Facts) -> Vec<Finding> {
 
 fn estate(facts: &Facts) -> Finding {
     match &facts.estate {
-        Ok(wanted) => finding("estate-file", Verdict::Ok, format!("valid, {} environments", wanted.environments), None),
+        Ok(wanted) => {
+            finding("estate-file", Verdict::Ok, format!("valid, {}", counted(wanted.environments, "environment")), None)
+        }
         Err(why) if why.contains("does not exist") => unknown("estate-file", why, Some("springtide init")),
         Err(why) => finding("estate-file", Verdict::Fail, why, Some("springtide check")),
     }
@@ -186,7 +189,7 @@ fn memory(facts: &Facts) -> Vec<Finding> {
     let mut all = Vec::new();
     if let (Ok(host), Ok(wanted)) = (&facts.host, &facts.estate) {
         let need = MEMORY_PER_ENVIRONMENT * wanted.environments as u64;
-        let text = format!("{} MiB for {} environments", host.memory_bytes >> 20, wanted.environments);
+        let text = format!("{} MiB for {}", host.memory_bytes >> 20, counted(wanted.environments, "environment"));
         all.push(match host.memory_bytes >= need {
             true => finding("memory", Verdict::Ok, text, None),
             false => {
