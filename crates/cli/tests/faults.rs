@@ -84,7 +84,7 @@ async fn database_away(rig: &Rig, table: &mut Table, odoos: &[Odoo]) {
         rig.driver().stop_workload(&id, generation).await.expect("it stops");
     }
     let stopped = Instant::now();
-    // Sent before the entrance knows: it may wait for the database, but then it is told the same.
+    // Sent before the entrance knows, so it reaches Odoo and may wait for the database.
     let early: Vec<_> = odoos
         .iter()
         .map(|odoo| {
@@ -116,8 +116,13 @@ async fn database_away(rig: &Rig, table: &mut Table, odoos: &[Odoo]) {
     for early in early {
         let (answer, odoo) = early.await.expect("it ends");
         let (status, page) = answer.expect("it is answered");
-        assert!(clear(&odoo, status, &page), "{}: an early request was told {status}: {page}", odoo.name);
-        table.add(rig, format!("{}: a request sent at that moment was answered in", odoo.name), stopped.elapsed(), 60);
+        // Under way in Odoo when its database went: 19 leads to the page, 14 ends it with an error.
+        assert!(
+            clear(&odoo, status, &page) || status == 500,
+            "{}: an early request was told {status}: {page}",
+            odoo.name
+        );
+        table.add(rig, format!("{}: a request under way was told {status} in", odoo.name), stopped.elapsed(), 60);
     }
     untouched(&before, &rig.workloads(), &["new/postgres", "old/postgres"]);
 

@@ -13,6 +13,7 @@
 //! [`MAX_USERS`].
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::check::{CheckedEnvironment, CheckedPeak};
 use crate::spec::{
@@ -53,6 +54,19 @@ macro_rules! layer {
     };
 }
 
+/// Where a value is written; prints itself as a path in the file.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'s> {
+    layer: &'s str,
+    key: &'static str,
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.layer, self.key)
+    }
+}
+
 /// The written layers of one environment, strongest first.
 pub(crate) struct Layers<'a>(Vec<Layer<'a>>);
 
@@ -68,8 +82,12 @@ impl<'a> Layers<'a> {
 
     /// The strongest written value that `get` finds, with its full path; `key` is the path below
     /// the layer.
-    pub fn pick<T: ?Sized>(&self, key: &str, get: impl Fn(&Layer<'a>) -> Option<&'a T>) -> Option<(&'a T, String)> {
-        self.0.iter().find_map(|layer| get(layer).map(|value| (value, format!("{}.{key}", layer.path))))
+    pub fn pick<'s, T: ?Sized>(
+        &'s self,
+        key: &'static str,
+        get: impl Fn(&Layer<'a>) -> Option<&'a T>,
+    ) -> Option<(&'a T, At<'s>)> {
+        self.0.iter().find_map(|layer| get(layer).map(|value| (value, At { layer: &layer.path, key })))
     }
 }
 

@@ -225,7 +225,7 @@ pub trait Driver: Send + Sync {
     async fn run_task(&self, task: &Task, generation: Generation) -> Result<TaskOutcome, DriverError>;
 
     /// Runs a command inside a running workload and returns its exit code, 128 and the signal's
-    /// number if a signal ended it. The command has root, mounts, user, groups, limits and environment of
+    /// number if a signal ended it. The command has root, mounts, network, user, groups, limits and environment of
     /// the workload's main process, and the caller's standard streams; it ends with the caller. An
     /// empty one is the role's shell ([`shell`]). A workload that does not run is refused with
     /// [`DriverError::NotRunning`].

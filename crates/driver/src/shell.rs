@@ -9,9 +9,10 @@ pub fn command(spec: &WorkloadSpec) -> Vec<String> {
     let words: Vec<String> = match spec.id.role {
         Role::Postgres => vec!["psql".into()],
         role if role.is_odoo() => {
-            // Beside the running server: no port of its own, no workers, no scheduled actions.
+            // Beside the running server: no port of its own, no workers, no scheduled actions, and no
+            // second job runner, which would come with the server-wide modules of its configuration.
             let conf = format!("{CONFIG_PATH}/odoo.conf");
-            let quiet = ["--no-http", "--workers=0", "--max-cron-threads=0"].map(String::from);
+            let quiet = ["--no-http", "--workers=0", "--max-cron-threads=0", "--load=base,web"].map(String::from);
             [vec!["/usr/bin/odoo".into(), "shell".into(), "-c".into(), conf], quiet.into()].concat()
         }
         _ => vec!["/bin/sh".into()],

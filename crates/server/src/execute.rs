@@ -288,7 +288,11 @@ impl Execution<'_> {
                 self.estate.store.record_destruction(environment, &proof.to_string())?;
             }
             Action::RemoveWorkload { id } => driver.remove_workload(id, generation).await?,
-            Action::RemoveVolumes { environment } => driver.remove_volumes(environment, generation).await?,
+            Action::RemoveVolumes { environment } => {
+                // A backup that was cut off holds its data too.
+                self.remove_unfinished_backups(environment)?;
+                driver.remove_volumes(environment, generation).await?;
+            }
             Action::RemoveSecrets { environment } => secrets.remove_environment(environment)?,
             Action::Forget { environment, .. } => self.estate.store.forget(environment)?,
         }

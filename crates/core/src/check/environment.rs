@@ -1,6 +1,7 @@
 //! Checks of one environment: its own values, then its layers put together.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use super::rules::Findings;
@@ -26,13 +27,13 @@ pub(super) fn checked(
     found: &mut Findings<'_>,
 ) -> Option<CheckedEnvironment> {
     let layers = Layers::of(raw, path.clone(), baseline);
-    let name = found.name::<EnvironmentName>("E0201", &raw.name, &format!("{path}.name"));
+    let name = found.name::<EnvironmentName>("E0201", &raw.name, format_args!("{path}.name"));
     if let Some(taken) = name.as_ref().and_then(EnvironmentName::taken) {
         found.error(
             "E0210",
             format!("an environment cannot be called {:?}", raw.name),
             format!("that name is {taken}; choose another, such as {}-erp", raw.name),
-            &format!("{path}.name"),
+            format_args!("{path}.name"),
         );
     }
     if let Some(RawPlacement::Pool(pool)) = &raw.placement {
@@ -40,7 +41,7 @@ pub(super) fn checked(
             "E0302",
             format!("placement in a pool ({pool:?}) is not in this release"),
             "write `placement: dedicated`: pools need workers that serve several databases, and nothing of that has run here",
-            &format!("{path}.placement"),
+            format_args!("{path}.placement"),
         );
     }
     let host = host(raw, name.as_ref(), &path, found);
@@ -60,8 +61,8 @@ pub(super) fn checked(
     }
     let backup = backup(&layers, &raw.name, found);
     let objectives = Objectives {
-        rpo: layers.pick("objectives.rpo", |l| l.objectives?.rpo.as_deref()).and_then(|(t, p)| found.unit(t, &p)),
-        rto: layers.pick("objectives.rto", |l| l.objectives?.rto.as_deref()).and_then(|(t, p)| found.unit(t, &p)),
+        rpo: layers.pick("objectives.rpo", |l| l.objectives?.rpo.as_deref()).and_then(|(t, p)| found.unit(t, p)),
+        rto: layers.pick("objectives.rto", |l| l.objectives?.rto.as_deref()).and_then(|(t, p)| found.unit(t, p)),
     };
     let memory = layers.pick("resources.memory", |l| l.resources?.memory.as_deref());
     let monthly_text = layers.pick("budget.monthly", |l| l.budget?.monthly.as_deref());
@@ -83,7 +84,7 @@ pub(super) fn checked(
     };
     let resources = Resources {
         cpus: layers.pick("resources.cpus", |l| l.resources?.cpus.as_ref()).map(|(n, _)| *n),
-        memory: memory.and_then(|(text, path)| memory_size(text, &path, found)),
+        memory: memory.and_then(|(text, path)| memory_size(text, path, found)),
     };
     Some(CheckedEnvironment {
         name: name?,
@@ -115,10 +116,13 @@ pub(super) fn checked(
 pub(super) fn overlay_resources(raw: Option<&RawResources>, path: &str, found: &mut Findings<'_>) -> Resources {
     let Some(raw) = raw else { return Resources::default() };
     let memory = raw.memory.as_deref();
-    Resources { cpus: raw.cpus, memory: memory.and_then(|text| memory_size(text, &format!("{path}.memory"), found)) }
+    Resources {
+        cpus: raw.cpus,
+        memory: memory.and_then(|text| memory_size(text, format_args!("{path}.memory"), found)),
+    }
 }
 
-fn memory_size(text: &str, path: &str, found: &mut Findings<'_>) -> Option<crate::units::ByteSize> {
+fn memory_size(text: &str, path: impl Display + Copy, found: &mut Findings<'_>) -> Option<crate::units::ByteSize> {
     let size: crate::units::ByteSize = found.unit(text, path)?;
     if size.bytes() < 256 << 20 {
         found.error(
@@ -139,7 +143,7 @@ fn host(
     found: &mut Findings<'_>,
 ) -> Option<HostName> {
     match &raw.host {
-        Some(host) => found.name("E0204", host, &format!("{path}.host")),
+        Some(host) => found.name("E0204", host, format_args!("{path}.host")),
         None => format!("{}.localhost", name?).parse().ok(),
     }
 }
@@ -148,8 +152,8 @@ fn series(layers: &Layers<'_>, found: &mut Findings<'_>) -> Option<Series> {
     let Some((text, at)) = layers.pick("odoo.series", |l| l.odoo?.series.as_deref()) else {
         return Some(Series::DEFAULT);
     };
-    let known: Vec<String> = Series::ALL.iter().map(Series::to_string).collect();
     let Ok(series) = text.parse::<Series>() else {
+        let known = Series::ALL.map(|series| series.to_string());
         let list = listed(known.iter().map(String::as_str));
         let meant = nearest(text, known.iter().map(String::as_str))
             .map_or(String::new(), |word| format!("did you mean \"{word}\"? "));
@@ -158,7 +162,7 @@ fn series(layers: &Layers<'_>, found: &mut Findings<'_>) -> Option<Series> {
             "E0304",
             format!("odoo series {short:?} is unknown"),
             format!("{meant}known series: {list} (write it in quotes)"),
-            &at,
+            at,
         );
         return None;
     };
@@ -178,7 +182,7 @@ fn series(layers: &Layers<'_>, found: &mut Findings<'_>) -> Option<Series> {
                     "use {}, or write `accept_declared: true` under `odoo`",
                     listed(proven.iter().map(String::as_str))
                 ),
-                &at,
+                at,
             );
             return None;
         }
@@ -196,7 +200,7 @@ fn modules(layers: &Layers<'_>, found: &mut Findings<'_>) -> Arc<[ModuleName]> {
     let mut all: BTreeSet<ModuleName> = QUEUE_JOB.parse().into_iter().collect();
     if let Some((modules, at)) = layers.pick("odoo.modules", |l| l.odoo?.modules.as_deref()) {
         for (index, module) in modules.iter().enumerate() {
-            all.extend(found.name::<ModuleName>("E0205", module, &format!("{at}[{index}]")));
+            all.extend(found.name::<ModuleName>("E0205", module, format_args!("{at}[{index}]")));
         }
     }
     all.into_iter().collect()
@@ -211,7 +215,7 @@ fn source(layers: &Layers<'_>, found: &mut Findings<'_>) {
             "E0303",
             format!("odoo source {short:?} is not in this release"),
             "write `source: debian`, or leave it out",
-            &at,
+            at,
         );
     }
 }
@@ -222,14 +226,14 @@ fn backup(layers: &Layers<'_>, name: &str, found: &mut Findings<'_>) -> Option<C
     let window = layers.pick("backup.recovery_window", |l| l.backup?.recovery_window.as_deref());
     let recovery_window = match window {
         None => Some(DEFAULT_WINDOW),
-        Some((text, at)) => found.unit::<Span>(text, &at).filter(|span| {
+        Some((text, at)) => found.unit::<Span>(text, at).filter(|span| {
             let enough = *span >= Span::DAY;
             if !enough {
                 found.error(
                     "E0504",
                     format!("a recovery window of {span} is shorter than a day"),
                     "write 1d or more, such as 14d",
-                    &at,
+                    at,
                 );
             }
             enough
@@ -247,7 +251,7 @@ fn backup(layers: &Layers<'_>, name: &str, found: &mut Findings<'_>) -> Option<C
                 "E0206",
                 format!("{short:?} is not a place for backups"),
                 "write s3://bucket/path or file:///path with letters, digits, - _ . and /",
-                &at,
+                at,
             );
         }
         ok.then(|| text.to_owned())

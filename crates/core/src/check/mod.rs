@@ -213,5 +213,5 @@ pub struct Note {
 pub fn parse_and_check(file: &str, text: &str) -> Result<CheckedEstate, Report> {
     let (raw, spans) =
         crate::spec::parse(file, text).map_err(|error| Report::new(file, text, vec![error.into_diagnostic()]))?;
-    check(&raw, &spans, file, text).map_err(|errors| Report::new(file, text, errors.diagnostics))
+    check(&raw, &spans).map_err(|errors| Report::new(file, text, errors.diagnostics))
 }

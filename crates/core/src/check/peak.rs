@@ -18,7 +18,7 @@ pub(super) fn checked(
     known: &BTreeSet<&str>,
     found: &mut Findings<'_>,
 ) -> Option<CheckedPeak> {
-    let name = found.name::<PeakName>("E0201", &raw.name, &format!("{path}.name"));
+    let name = found.name::<PeakName>("E0201", &raw.name, format_args!("{path}.name"));
     let environments = environments(raw, path, known, found);
     let zone_name = raw.timezone.as_deref().unwrap_or("UTC");
     let zone = zone(zone_name);
@@ -29,7 +29,7 @@ pub(super) fn checked(
             "E0403",
             format!("time zone {short:?} is unknown"),
             format!("{meant}write an IANA name such as Europe/Berlin"),
-            &format!("{path}.timezone"),
+            format_args!("{path}.timezone"),
         );
     }
     let from = moment(&raw.from, zone.as_ref(), &format!("{path}.from"), found);
@@ -37,14 +37,19 @@ pub(super) fn checked(
     if let (Some(from), Some(to)) = (from, to)
         && to <= from
     {
-        found.error("E0402", "the peak ends before it begins", "`to` must be later than `from`", &format!("{path}.to"));
+        found.error(
+            "E0402",
+            "the peak ends before it begins",
+            "`to` must be later than `from`",
+            format_args!("{path}.to"),
+        );
     }
     if raw.multiplier.is_some_and(f64::is_nan) {
         found.error(
             "E0105",
             "the multiplier is not a number",
             "write a number from 1 to 50",
-            &format!("{path}.multiplier"),
+            format_args!("{path}.multiplier"),
         );
     }
     let overlay = overlay(raw, path, found);
@@ -67,7 +72,7 @@ fn environments(raw: &RawPeak, path: &str, known: &BTreeSet<&str>, found: &mut F
             "E0405",
             "the peak touches no environment",
             "name at least one: `environments: [prod]`",
-            &format!("{path}.environments"),
+            format_args!("{path}.environments"),
         );
     }
     let mut seen = BTreeSet::new();

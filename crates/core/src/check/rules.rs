@@ -1,6 +1,7 @@
 //! The check itself: every rule, all findings together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
@@ -15,7 +16,7 @@ use crate::units::UnitError;
 
 /// What was found so far.
 pub(super) struct Findings<'a> {
-    spans: &'a Spans,
+    spans: &'a Spans<'a>,
     errors: Vec<Diagnostic>,
     notes: Vec<Note>,
     noted: BTreeSet<String>,
@@ -26,8 +27,14 @@ const MOST: usize = 500;
 
 impl Findings<'_> {
     /// A problem with the value at `path`.
-    pub fn error(&mut self, code: &'static str, message: impl Into<String>, hint: impl Into<String>, path: &str) {
-        let one = Diagnostic::new(code, message, hint, self.spans.find(path));
+    pub fn error(
+        &mut self,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+        path: impl Display,
+    ) {
+        let one = Diagnostic::new(code, message, hint, self.spans.find(&path.to_string()));
         // A mistake in the baseline is seen once per environment and told once.
         if !self.full() && !self.errors.contains(&one) {
             self.errors.push(one);
@@ -47,7 +54,12 @@ impl Findings<'_> {
     }
 
     /// Reads a name.
-    pub fn name<T: FromStr<Err = NameError>>(&mut self, code: &'static str, text: &str, path: &str) -> Option<T> {
+    pub fn name<T: FromStr<Err = NameError>>(
+        &mut self,
+        code: &'static str,
+        text: &str,
+        path: impl Display,
+    ) -> Option<T> {
         text.parse()
             .map_err(|error: NameError| {
                 let found: String = error.found.chars().take(60).collect();
@@ -62,7 +74,7 @@ impl Findings<'_> {
     }
 
     /// Reads a quantity.
-    pub fn unit<T: FromStr<Err = UnitError>>(&mut self, text: &str, path: &str) -> Option<T> {
+    pub fn unit<T: FromStr<Err = UnitError>>(&mut self, text: &str, path: impl Display) -> Option<T> {
         text.parse()
             .map_err(|error: UnitError| {
                 self.error("E0206", format!("{:?} is not {}", error.found, error.kind), error.hint, path);
@@ -71,10 +83,9 @@ impl Findings<'_> {
     }
 }
 
-/// Checks an estate: all problems at once, or the estate that may travel. `file` and `text` are
-/// what `raw` was read from; places come from `spans`.
-pub fn check(raw: &RawEstate, spans: &Spans, file: &str, text: &str) -> Result<CheckedEstate, CheckErrors> {
-    let _ = (file, text);
+/// Checks an estate: all problems at once, or the estate that may travel. Places of problems come
+/// from `spans`.
+pub fn check(raw: &RawEstate, spans: &Spans<'_>) -> Result<CheckedEstate, CheckErrors> {
     let mut found = Findings { spans, errors: Vec::new(), notes: Vec::new(), noted: BTreeSet::new() };
     ranges(raw, &mut found);
     let name = found.name::<EstateName>("E0201", &raw.estate, "estate");
@@ -180,7 +191,7 @@ fn platform(raw: &RawEstate, found: &mut Findings<'_>) -> Option<Platform> {
                 "E0502",
                 format!("port {port} lies where Springtide puts its own ({PORT_BASE} and above)"),
                 format!("use a port below {PORT_BASE}, such as {default}"),
-                &format!("platform.ingress.{key}"),
+                format_args!("platform.ingress.{key}"),
             );
         }
         Some(port)
@@ -194,7 +205,7 @@ fn platform(raw: &RawEstate, found: &mut Findings<'_>) -> Option<Platform> {
             "E0501",
             format!("http and https both want port {http}"),
             "give each its own, such as 8080 and 8443",
-            &format!("platform.ingress.{key}"),
+            format_args!("platform.ingress.{key}"),
         );
     }
     Some(Platform { driver, ingress: Ingress { bind: bind?, http: http?, https: https? } })
@@ -214,7 +225,7 @@ fn twice<'a>(
     list: &str,
     found: &mut Findings<'_>,
 ) {
-    let mut seen = BTreeMap::new();
+    let mut seen = HashMap::new();
     for (index, name) in names.enumerate() {
         if let Some(first) = seen.get(name) {
             let short: String = name.chars().take(60).collect();
@@ -222,7 +233,7 @@ fn twice<'a>(
                 code,
                 format!("two {kind}s are called {short:?}"),
                 format!("the first is number {} of `{list}`; rename one", first + 1),
-                &format!("{list}[{index}].name"),
+                format_args!("{list}[{index}].name"),
             );
         } else {
             seen.insert(name, index);
@@ -232,19 +243,18 @@ fn twice<'a>(
 
 /// Each host belongs to one environment.
 fn hosts(raw: &RawEstate, found: &mut Findings<'_>) {
-    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    let mut seen: HashMap<Cow<'_, str>, &str> = HashMap::with_capacity(raw.environments.len());
     for (index, one) in raw.environments.iter().enumerate() {
-        let host = one.host.clone().unwrap_or_else(|| format!("{}.localhost", one.name));
-        let short: String = host.chars().take(80).collect();
+        let host = one.host.as_deref().map_or_else(|| format!("{}.localhost", one.name).into(), Cow::Borrowed);
         // One name for two environments was told already.
-        if let Some(first) = seen.insert(host, &one.name).filter(|first| **first != *one.name) {
-            let key = if one.host.is_some() { "host" } else { "name" };
-            found.error(
-                "E0203",
-                format!("the environments {first:?} and {:?} share the host {short:?}", one.name),
-                "give each its own `host`; it decides which Odoo answers",
-                &format!("environments[{index}].{key}"),
-            );
-        }
+        let Some(first) = seen.insert(host.clone(), &one.name).filter(|first| **first != *one.name) else { continue };
+        let short: String = host.chars().take(80).collect();
+        let key = if one.host.is_some() { "host" } else { "name" };
+        found.error(
+            "E0203",
+            format!("the environments {first:?} and {:?} share the host {short:?}", one.name),
+            "give each its own `host`; it decides which Odoo answers",
+            format_args!("environments[{index}].{key}"),
+        );
     }
 }

@@ -11,50 +11,73 @@ use std::fmt::{self, Write as _};
 use serde::ser::{self, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Whole blocks of SHA-256, so that the hash never has to keep a part of one.
+/// Bytes that are kept before they are hashed.
 const BUFFER: usize = 4 * 64;
 
 pub(super) struct Feed {
-    hash: Sha256,
+    /// None while everything fits into the buffer, as most values do.
+    hash: Option<Sha256>,
     buffer: [u8; BUFFER],
     used: usize,
     /// For values that only print themselves.
     scratch: String,
 }
 
+impl Default for Feed {
+    fn default() -> Self {
+        Self { hash: None, buffer: [0; BUFFER], used: 0, scratch: String::new() }
+    }
+}
+
 impl Feed {
-    pub fn new() -> Self {
-        Self { hash: Sha256::new(), buffer: [0; BUFFER], used: 0, scratch: String::new() }
-    }
-
     /// SHA-256 of all that was told.
-    pub fn finish(mut self) -> [u8; 32] {
-        self.hash.update(&self.buffer[..self.used]);
-        self.hash.finalize().into()
+    pub fn finish(self) -> [u8; 32] {
+        let rest = &self.buffer[..self.used];
+        match self.hash {
+            Some(hash) => hash.chain_update(rest).finalize().into(),
+            None => Sha256::digest(rest).into(),
+        }
     }
 
-    fn put(&mut self, mut bytes: &[u8]) {
-        loop {
-            let room = &mut self.buffer[self.used..];
-            let fits = bytes.len().min(room.len());
-            room[..fits].copy_from_slice(&bytes[..fits]);
-            self.used += fits;
-            bytes = &bytes[fits..];
-            if bytes.is_empty() {
-                return;
+    fn flush(&mut self) {
+        self.hash.get_or_insert_default().update(&self.buffer[..self.used]);
+        self.used = 0;
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(BUFFER) {
+            if self.used + part.len() > BUFFER {
+                self.flush();
             }
-            self.hash.update(self.buffer);
-            self.used = 0;
+            self.buffer[self.used..self.used + part.len()].copy_from_slice(part);
+            self.used += part.len();
         }
+    }
+
+    fn put_known<const N: usize>(&mut self, bytes: &[u8; N]) {
+        if self.used + N > BUFFER {
+            self.flush();
+        }
+        self.buffer[self.used..self.used + N].copy_from_slice(bytes);
+        self.used += N;
+    }
+
+    /// Most of what is told is a byte or two: worth a way without a copy of unknown length.
+    fn byte(&mut self, byte: u8) {
+        if self.used == BUFFER {
+            self.flush();
+        }
+        self.buffer[self.used] = byte;
+        self.used += 1;
     }
 
     /// Seven bits a byte, lowest first; the highest bit says that more follow.
     fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
-            self.put(&[number as u8 | 0x80]);
+            self.byte(number as u8 | 0x80);
             number >>= 7;
         }
-        self.put(&[number as u8]);
+        self.byte(number as u8);
     }
 
     fn text(&mut self, bytes: &[u8]) {
@@ -91,7 +114,7 @@ const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-impl<'a> ser::Serializer for &'a mut Feed {
+impl ser::Serializer for &mut Feed {
     type Ok = ();
     type Error = Refused;
     type SerializeSeq = Self;
@@ -133,7 +156,14 @@ impl<'a> ser::Serializer for &'a mut Feed {
         Ok(())
     }
     fn serialize_bytes(self, value: &[u8]) -> Fed {
-        self.text(value);
+        match <&[u8; 16]>::try_from(value) {
+            // Digests: a copy of known length is no call.
+            Ok(digest) => {
+                self.number(16);
+                self.put_known(digest);
+            }
+            Err(_) => self.text(value),
+        }
         Ok(())
     }
     fn collect_str<T: ?Sized + fmt::Display>(self, value: &T) -> Fed {
@@ -145,11 +175,11 @@ impl<'a> ser::Serializer for &'a mut Feed {
         Ok(())
     }
     fn serialize_none(self) -> Fed {
-        self.put(&[0]);
+        self.byte(0);
         Ok(())
     }
     fn serialize_some<T: ?Sized + Serialize>(self, value: &T) -> Fed {
-        self.put(&[1]);
+        self.byte(1);
         value.serialize(self)
     }
     fn serialize_unit(self) -> Fed {
@@ -217,11 +247,11 @@ impl ser::SerializeSeq for &mut Feed {
     type Ok = ();
     type Error = Refused;
     fn serialize_element<T: ?Sized + Serialize>(&mut self, value: &T) -> Fed {
-        self.put(&[1]);
+        self.byte(1);
         value.serialize(&mut **self)
     }
     fn end(self) -> Fed {
-        self.put(&[0]);
+        self.byte(0);
         Ok(())
     }
 }
@@ -230,14 +260,14 @@ impl ser::SerializeMap for &mut Feed {
     type Ok = ();
     type Error = Refused;
     fn serialize_key<T: ?Sized + Serialize>(&mut self, key: &T) -> Fed {
-        self.put(&[1]);
+        self.byte(1);
         key.serialize(&mut **self)
     }
     fn serialize_value<T: ?Sized + Serialize>(&mut self, value: &T) -> Fed {
         value.serialize(&mut **self)
     }
     fn end(self) -> Fed {
-        self.put(&[0]);
+        self.byte(0);
         Ok(())
     }
 }
@@ -270,11 +300,11 @@ macro_rules! fields {
             type Ok = ();
             type Error = Refused;
             fn serialize_field<T: ?Sized + Serialize>(&mut self, _: &'static str, value: &T) -> Fed {
-                self.put(&[1]);
+                self.byte(1);
                 value.serialize(&mut **self)
             }
             fn skip_field(&mut self, _: &'static str) -> Fed {
-                self.put(&[0]);
+                self.byte(0);
                 Ok(())
             }
             fn end(self) -> Fed {

@@ -20,9 +20,9 @@ impl Digest {
     /// Digest of a value. Structs are told in field order and all maps of ours are ordered, so
     /// equal values give equal digests; renaming an enum's variant, or adding a field, gives others.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Self {
-        let mut feed = feed::Feed::new();
-        value.serialize(&mut feed).expect("our own types never refuse to be serialised");
-        Self::cut(&feed.finish())
+        let mut digester = Digester::default();
+        digester.add(value);
+        digester.digest()
     }
 
     /// Digest of a value's JSON, for names that are kept on disk and must outlive releases.
@@ -40,6 +40,22 @@ impl Digest {
     /// First eight hex digits, for people.
     pub fn short(&self) -> String {
         self.to_string()[..8].to_owned()
+    }
+}
+
+/// Makes one digest of many values, told one after the other.
+#[derive(Default)]
+pub struct Digester(feed::Feed);
+
+impl Digester {
+    /// Tells the next value.
+    pub fn add<T: Serialize + ?Sized>(&mut self, value: &T) {
+        value.serialize(&mut self.0).expect("our own types never refuse to be serialised");
+    }
+
+    /// The digest of all values.
+    pub fn digest(self) -> Digest {
+        Digest::cut(&self.0.finish())
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Action, DIFFERS, EnvironmentPlan, Refusal, Risk, Step, workload_step
 use crate::check::{CheckedEnvironment, CheckedEstate, CheckedPeak};
 use crate::digest::Digest;
 use crate::layout::Slot;
-use crate::names::{EnvironmentName, HostName, ModuleName};
+use crate::names::{HostName, ModuleName};
 use crate::observe::{EnvironmentObservation, HostFacts};
 use crate::role::Role;
 use crate::roles::{self, route};
@@ -29,8 +29,8 @@ pub fn template_key(series: Series, modules: &[ModuleName], demo: bool) -> Strin
 }
 
 /// Names the configuration of a database: who it is, where users and Odoo itself find it.
-pub fn fingerprint(name: &EnvironmentName, base_url: &str, slot: Slot) -> Digest {
-    Digest::of(&(1, name, base_url, slot))
+pub fn fingerprint(estate: &CheckedEstate, environment: &CheckedEnvironment, slot: Slot) -> Digest {
+    Digest::of(&(1, &environment.name, &environment.host, estate.platform.ingress.https, slot))
 }
 
 /// The address users type.
@@ -120,7 +120,7 @@ impl Place<'_> {
     /// What is in the database: its configuration, and its modules.
     fn database(&self, list: &mut List<'_>) {
         let (environment, name) = (self.declared, &self.declared.name);
-        let wanted = fingerprint(name, &base_url(self.estate, &environment.host), self.slot);
+        let wanted = fingerprint(self.estate, environment, self.slot);
         // If the data is there and its server cannot be asked: configuring is idempotent.
         let seen = self.observed.and_then(|it| it.database.known());
         let configured = seen.and_then(|it| it.configured);

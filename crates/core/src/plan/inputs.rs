@@ -1,15 +1,16 @@
 //! What a plan was made from, as one digest: a plan is stale when it no longer holds.
 //!
-//! What changes by itself (time, memory, pids) is left out. The rule that keeps it right: each
-//! observation is taken apart field by field, so a new field breaks the build until someone decides.
+//! What changes by itself (time, memory, pids) is left out. The rule that keeps it right: estate
+//! and observations are taken apart field by field, so a new field breaks the build until someone
+//! decides.
 
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use super::sight::Sight;
-use crate::check::CheckedEstate;
-use crate::digest::Digest;
+use super::sight::Seen;
+use crate::check::{CheckedEnvironment, CheckedEstate};
+use crate::digest::{Digest, Digester};
 use crate::layout::Slot;
 use crate::names::EnvironmentName;
 use crate::observe::{
@@ -18,43 +19,40 @@ use crate::observe::{
 use crate::role::Role;
 use crate::series::Series;
 
-/// Digest of `estate` and of what is stable in `seen`.
-pub(super) fn inputs(estate: &CheckedEstate, seen: &Observation, sight: &Sight<'_>) -> Digest {
-    let Observation { at: _, host, secrets: _, templates, environments, estate: parts } = seen;
-    let HostFacts { cpus, memory_bytes, free_disk_bytes: _, odoo_roots, postgres_major, missing, foreign_ports } = host;
-    let host = (cpus, memory_bytes, odoo_roots, postgres_major, missing, foreign_ports);
-    let environments = Environments(environments, sight);
-    Digest::of(&(estate, environments, Workloads(parts), host, templates))
-}
+/// Collects what a plan is made from, while it is made.
+pub(super) struct Inputs(Digester);
 
-struct Environments<'a>(&'a BTreeMap<EnvironmentName, EnvironmentObservation>, &'a Sight<'a>);
+impl Inputs {
+    /// All that is there once.
+    pub fn of(estate: &CheckedEstate, seen: &Observation) -> Self {
+        let CheckedEstate { name, platform, environments: _, peaks, notes } = estate;
+        let Observation { at: _, host, secrets: _, templates, environments: _, estate: parts } = seen;
+        let HostFacts { cpus, memory_bytes, free_disk_bytes: _, odoo_roots, postgres_major, missing, foreign_ports } =
+            host;
+        let host = (cpus, memory_bytes, odoo_roots, postgres_major, missing, foreign_ports);
+        let mut digester = Digester::default();
+        digester.add(&(name, platform, peaks, notes, host, templates, Workloads(parts)));
+        Self(digester)
+    }
 
-impl Serialize for Environments<'_> {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(self.0.iter().map(|(name, seen)| {
-            let EnvironmentObservation { slot, series, data, certificate, destroying, database, workloads, route } =
-                seen;
-            let (secrets, database) = (self.1.has_secrets(name), database.known());
-            Stable {
-                name,
-                slot: *slot,
-                series: *series,
-                data: *data,
-                secrets,
-                certificate: certificate.as_ref(),
-                destroying: destroying.as_deref(),
-                database,
-                workloads: Workloads(workloads),
-                route: route.known().map(Option::as_ref),
-            }
-        }))
+    /// An environment of the file, and what was seen of it.
+    pub fn declared(&mut self, declared: &CheckedEnvironment, seen: Seen<'_>) {
+        self.0.add(&(true, declared, Stable::of(seen)));
+    }
+
+    /// An environment that is not in the file.
+    pub fn undeclared(&mut self, name: &EnvironmentName, seen: Seen<'_>) {
+        self.0.add(&(false, name, Stable::of(seen)));
+    }
+
+    pub fn digest(self) -> Digest {
+        self.0.digest()
     }
 }
 
 /// What of an environment stays as it is until somebody changes it.
 #[derive(Serialize)]
 struct Stable<'a> {
-    name: &'a EnvironmentName,
     slot: Slot,
     series: Option<Series>,
     data: bool,
@@ -66,13 +64,31 @@ struct Stable<'a> {
     route: Option<Option<&'a Digest>>,
 }
 
+impl<'a> Stable<'a> {
+    fn of(Seen { observed, secrets }: Seen<'a>) -> Option<Self> {
+        let EnvironmentObservation { slot, series, data, certificate, destroying, database, workloads, route } =
+            observed?;
+        Some(Self {
+            slot: *slot,
+            series: *series,
+            data: *data,
+            secrets,
+            certificate: certificate.as_ref(),
+            destroying: destroying.as_deref(),
+            database: database.known(),
+            workloads: Workloads(workloads),
+            route: route.known().map(Option::as_ref),
+        })
+    }
+}
+
 struct Workloads<'a>(&'a BTreeMap<Role, WorkloadObservation>);
 
 impl Serialize for Workloads<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_seq(self.0.iter().map(|(role, seen)| {
-            let down = [WorkloadState::Stopped, WorkloadState::GaveUp, WorkloadState::Unwatched];
-            (role, seen.digest, !down.contains(&seen.state))
+            let down = matches!(seen.state, WorkloadState::Stopped | WorkloadState::GaveUp | WorkloadState::Unwatched);
+            (role, seen.digest, down)
         }))
     }
 }

@@ -20,9 +20,9 @@ pub use commands::COMMANDS;
 pub use step::{Action, EnvironmentPlan, Plan, Refusal, Risk, Step};
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
-use self::sight::Sight;
+use self::inputs::Inputs;
+use self::sight::{Seen, Sight};
 use crate::check::{CheckedEstate, DriverKind};
 use crate::digest::Digest;
 use crate::layout::{LAST_SLOT, Slot};
@@ -33,21 +33,22 @@ use crate::workload::{SecretName, SecretRef, WorkloadId};
 
 /// Plans everything that `estate` needs, at `now` (seconds since 1970).
 pub fn plan(estate: &CheckedEstate, seen: &Observation, now: i64) -> Plan {
-    let sight = Sight::of(seen);
+    let sight = Sight::of(estate, seen);
+    let mut inputs = Inputs::of(estate, seen);
     let last = last_slot(estate.platform.driver);
     let mut free = (1..=last).map(Slot).filter(|slot| sight.is_free(*slot));
     let mut environments = vec![estate_parts(estate, seen)];
     let mut refusals = Vec::new();
     let mut templates = seen.templates.clone();
     let mut outside = Vec::new();
-    for declared in &estate.environments {
-        let observed = sight.environment(&declared.name);
+    for (declared, found) in estate.environments.iter().zip(&sight.declared) {
+        inputs.declared(declared, *found);
+        let Seen { observed, secrets } = *found;
         let slot = observed.map(|observed| observed.slot).or_else(|| free.next());
         let Some(slot) = slot.filter(|slot| slot.0 <= last) else {
             outside.push(&declared.name);
             continue;
         };
-        let secrets = sight.has_secrets(&declared.name);
         let place = environment::Place { estate, declared, slot, observed, secrets, host: &seen.host, now };
         match place.plan(&mut templates) {
             Ok(planned) if planned.steps.is_empty() && planned.waits.is_empty() => {}
@@ -66,14 +67,16 @@ pub fn plan(estate: &CheckedEstate, seen: &Observation, now: i64) -> Plan {
             hint: "Declare fewer environments, or divide the estate between machines.".into(),
         });
     }
-    let declared: HashSet<_> = estate.environments.iter().map(|environment| environment.name.as_str()).collect();
-    let undeclared = seen.environments.keys().filter(|name| !declared.contains(name.as_str())).cloned().collect();
     // The parts of the estate are of no use alone, and a refused estate changes nothing at all.
     if !refusals.is_empty() {
         environments.clear();
     }
     environments.retain(|planned| !planned.steps.is_empty() || !planned.waits.is_empty());
-    let inputs = inputs::inputs(estate, seen, &sight);
+    for (name, found) in &sight.undeclared {
+        inputs.undeclared(name, *found);
+    }
+    let inputs = inputs.digest();
+    let undeclared = sight.undeclared.iter().map(|(name, _)| (*name).clone()).collect();
     let digest = Digest::of(&(&inputs, &environments, &refusals));
     Plan { id: format!("p-{}", digest.short()), inputs, environments, refusals, undeclared }
 }

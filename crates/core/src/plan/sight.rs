@@ -1,59 +1,96 @@
-//! Sight: an observation, arranged so that looking up an environment costs the same in any estate.
+//! Sight: an observation laid beside the estate file, so that each environment finds what was seen
+//! of it.
+//!
+//! Estate, observation and secrets are gone through once, all in the order of names; so a large
+//! estate costs no more per environment than a small one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::btree_set;
+use std::iter::Peekable;
 
+use crate::check::CheckedEstate;
 use crate::layout::Slot;
 use crate::names::EnvironmentName;
 use crate::observe::{EnvironmentObservation, Observation};
-use crate::workload::SecretName;
+use crate::workload::{SecretName, SecretRef};
 
-/// Secrets that an environment's first step makes; its certificate is a step of its own.
-fn is_made_at_once(name: SecretName) -> bool {
-    !matches!(name, SecretName::Certificate | SecretName::CertificateKey)
+/// What was seen of one environment.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Seen<'a> {
+    pub observed: Option<&'a EnvironmentObservation>,
+    /// Whether all its secrets are there, but the certificate's, which is a step of its own.
+    pub secrets: bool,
 }
 
-/// What was seen, by environment. Never iterated, so that no plan depends on the order of a hash.
 pub(super) struct Sight<'a> {
-    environments: HashMap<&'a str, &'a EnvironmentObservation>,
-    /// Environments that have every secret of [`SecretName::ENVIRONMENT`] but the certificate's.
-    secrets: HashSet<&'a str>,
-    taken: HashSet<Slot>,
+    /// One for each environment of the file, in the order of the file.
+    pub declared: Vec<Seen<'a>>,
+    /// Environments that are seen and not declared, in the order of names.
+    pub undeclared: Vec<(&'a EnvironmentName, Seen<'a>)>,
+    /// By slot, whether somebody holds it.
+    taken: Vec<bool>,
 }
 
 impl<'a> Sight<'a> {
-    pub fn of(seen: &'a Observation) -> Self {
-        let environments = seen.environments.iter().map(|(name, it)| (name.as_str(), it)).collect();
-        let taken = seen.environments.values().map(|it| it.slot).collect();
-        Self { environments, secrets: complete(seen), taken }
-    }
-
-    pub fn environment(&self, name: &EnvironmentName) -> Option<&'a EnvironmentObservation> {
-        self.environments.get(name.as_str()).copied()
-    }
-
-    pub fn has_secrets(&self, name: &EnvironmentName) -> bool {
-        self.secrets.contains(name.as_str())
+    pub fn of(estate: &CheckedEstate, seen: &'a Observation) -> Self {
+        let name_of = |index: &usize| &estate.environments[*index].name;
+        let mut order: Vec<usize> = (0..estate.environments.len()).collect();
+        order.sort_unstable_by_key(|index| name_of(index));
+        let mut observed = seen.environments.iter().peekable();
+        let mut whole = Whole { secrets: seen.secrets.iter().peekable() }.peekable();
+        // Asked in the order of names only.
+        let mut secrets = |name: &EnvironmentName| {
+            while whole.next_if(|other| *other < name).is_some() {}
+            whole.next_if(|other| *other == name).is_some()
+        };
+        let mut declared = vec![Seen::default(); order.len()];
+        let mut undeclared = Vec::new();
+        for index in order {
+            let name = name_of(&index);
+            while let Some((other, it)) = observed.next_if(|(other, _)| *other < name) {
+                undeclared.push((other, Seen { observed: Some(it), secrets: secrets(other) }));
+            }
+            let found = observed.next_if(|(other, _)| *other == name).map(|(_, it)| it);
+            declared[index] = Seen { observed: found, secrets: secrets(name) };
+        }
+        for (other, it) in observed {
+            undeclared.push((other, Seen { observed: Some(it), secrets: secrets(other) }));
+        }
+        let mut taken = vec![false; usize::from(u16::MAX) + 1];
+        seen.environments.values().for_each(|it| taken[usize::from(it.slot.0)] = true);
+        Self { declared, undeclared, taken }
     }
 
     pub fn is_free(&self, slot: Slot) -> bool {
-        !self.taken.contains(&slot)
+        !self.taken[usize::from(slot.0)]
     }
 }
 
-/// The secrets lie sorted by environment, so one pass counts them.
-fn complete(seen: &Observation) -> HashSet<&str> {
-    let wanted = SecretName::ENVIRONMENT.into_iter().filter(|name| is_made_at_once(*name)).count();
-    let mut whole = HashSet::with_capacity(seen.environments.len());
-    let mut current = (None, 0);
-    for secret in &seen.secrets {
-        let Some(environment) = secret.environment.as_ref().map(EnvironmentName::as_str) else { continue };
-        if current.0 != Some(environment) {
-            current = (Some(environment), 0);
-        }
-        current.1 += usize::from(is_made_at_once(secret.name) && SecretName::ENVIRONMENT.contains(&secret.name));
-        if current.1 == wanted {
-            whole.insert(environment);
+/// Names of environments that have all their secrets, in order; the secrets lie sorted by owner.
+struct Whole<'a> {
+    secrets: Peekable<btree_set::Iter<'a, SecretRef>>,
+}
+
+impl<'a> Iterator for Whole<'a> {
+    type Item = &'a EnvironmentName;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let wanted = SecretName::ENVIRONMENT.into_iter().filter(|name| is_made_at_once(*name)).count();
+        loop {
+            let first = self.secrets.next()?;
+            let Some(owner) = &first.environment else { continue };
+            let mut count = usize::from(is_made_at_once(first.name));
+            while let Some(next) = self.secrets.next_if(|next| next.environment.as_ref() == Some(owner)) {
+                count += usize::from(is_made_at_once(next.name));
+            }
+            if count == wanted {
+                return Some(owner);
+            }
         }
     }
-    whole
+}
+
+/// Secrets that an environment's first step makes.
+fn is_made_at_once(name: SecretName) -> bool {
+    use SecretName::{AuthorityCertificate, AuthorityKey, Certificate, CertificateKey};
+    !matches!(name, AuthorityCertificate | AuthorityKey | Certificate | CertificateKey)
 }

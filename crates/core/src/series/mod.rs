@@ -48,15 +48,22 @@ pub struct SeriesError(String);
 impl FromStr for Series {
     type Err = SeriesError;
     fn from_str(text: &str) -> Result<Self, SeriesError> {
+        let digits = text.strip_suffix(".0").filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        // Two digits: no other writing of the number is the same word.
+        let major = digits.filter(|digits| digits.len() == 2).and_then(|digits| digits.parse().ok());
         Series::ALL
             .into_iter()
-            .find(|series| series.to_string() == text)
+            .find(|series| Some(series.0) == major)
             .ok_or_else(|| SeriesError(text.chars().take(40).collect()))
     }
 }
 impl Serialize for Series {
+    /// `"19.0"` for people; the major where a series goes into a digest.
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
+        match s.is_human_readable() {
+            true => s.collect_str(self),
+            false => s.serialize_u8(self.0),
+        }
     }
 }
 impl<'de> Deserialize<'de> for Series {
@@ -224,7 +231,7 @@ mod tests {
 
     #[test]
     fn unknown_series_is_refused() {
-        for bad in ["13.0", "19", "20.0", "saas-17.2", ""] {
+        for bad in ["13.0", "19", "20.0", "saas-17.2", "", "019.0", "+9.0", "19.0.0", "19.00"] {
             assert!(bad.parse::<Series>().is_err(), "{bad}");
         }
     }

@@ -41,7 +41,7 @@ impl SpecError {
 }
 
 /// Reads an estate file. `file_name` is only a name for messages.
-pub fn parse(file_name: &str, text: &str) -> Result<(RawEstate, Spans), SpecError> {
+pub fn parse<'t>(file_name: &str, text: &'t str) -> Result<(RawEstate, Spans<'t>), SpecError> {
     let refuse = |diagnostic| SpecError { file: file_name.to_owned(), diagnostic: Box::new(diagnostic) };
     if text.len() > MAX_BYTES {
         return Err(refuse(Diagnostic::new(
@@ -53,7 +53,7 @@ pub fn parse(file_name: &str, text: &str) -> Result<(RawEstate, Spans), SpecErro
     }
     let raw = serde_saphyr::from_str_with_options(text, options())
         .map_err(|error| refuse(refusal::diagnostic(text, &error)))?;
-    Ok((raw, Spans::read(text, options())))
+    Ok((raw, Spans::of(text)))
 }
 
 fn options() -> serde_saphyr::Options {

@@ -1,8 +1,10 @@
 //! Places: where in the YAML text each value stands, by its path such as `environments[0].host`.
 //!
 //! The text is read a second time into a tree that keeps locations; so the types that people's
-//! values go into stay free of them.
+//! values go into stay free of them. That reading takes longer than the first, so it waits until
+//! somebody asks for a place: a file without mistakes is read once.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
@@ -11,21 +13,48 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
-/// Byte ranges of every value and key of a YAML text, by path.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Spans {
+/// Byte ranges of every value and key of a YAML text, by path; found when the first is asked for.
+#[derive(Debug)]
+pub struct Spans<'t> {
+    text: &'t str,
+    places: OnceCell<Places>,
+}
+
+impl<'t> Spans<'t> {
+    /// The places of `text`; none if it cannot be read (then the typed reading told why).
+    pub(super) fn of(text: &'t str) -> Self {
+        Self { text, places: OnceCell::new() }
+    }
+
+    fn places(&self) -> &Places {
+        self.places.get_or_init(|| Places::read(self.text, super::options()))
+    }
+
+    /// Bytes of the value at `path`; if it is not written, of the nearest mapping around it that
+    /// is: of its key, since a mapping itself may be long.
+    pub fn find(&self, path: &str) -> Option<Range<usize>> {
+        self.places().find(path)
+    }
+
+    /// Bytes of the key at `path`, else what [`Spans::find`] says.
+    pub fn find_key(&self, path: &str) -> Option<Range<usize>> {
+        self.places().keys.get(path).cloned().or_else(|| self.find(path))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Places {
     values: HashMap<String, Range<usize>>,
     keys: HashMap<String, Range<usize>>,
 }
 
-impl Spans {
-    /// Reads the places of `text`; empty if it cannot be read (then the typed reading told why).
-    pub(super) fn read(text: &str, options: serde_saphyr::Options) -> Self {
-        let mut spans = Self::default();
+impl Places {
+    fn read(text: &str, options: serde_saphyr::Options) -> Self {
+        let mut places = Self::default();
         if let Ok(root) = serde_saphyr::from_str_with_options::<Spanned<Node>>(text, options) {
-            spans.walk(text, String::new(), &root);
+            places.walk(text, String::new(), &root);
         }
-        spans
+        places
     }
 
     fn walk(&mut self, text: &str, path: String, node: &Spanned<Node>) {
@@ -52,9 +81,7 @@ impl Spans {
         }
     }
 
-    /// Bytes of the value at `path`; if it is not written, of the nearest mapping around it that
-    /// is: of its key, since a mapping itself may be long.
-    pub fn find(&self, path: &str) -> Option<Range<usize>> {
+    fn find(&self, path: &str) -> Option<Range<usize>> {
         if let Some(range) = self.values.get(path) {
             return Some(self.keys.get(path).filter(|_| range.is_empty()).unwrap_or(range).clone());
         }
@@ -66,11 +93,6 @@ impl Spans {
             }
         }
         None
-    }
-
-    /// Bytes of the key at `path`, else what [`Spans::find`] says.
-    pub fn find_key(&self, path: &str) -> Option<Range<usize>> {
-        self.keys.get(path).cloned().or_else(|| self.find(path))
     }
 }
 

@@ -1,7 +1,6 @@
 //! The hidden command `enter`: becomes a command inside a running workload.
 //!
-//! What the workload's program was given, the command gets: mount namespace and root, control
-//! group, user and groups, umask, environment, no new privileges. It is not the program's child and
+//! What the workload's program was given, the command gets: mounts, root and network, control group, user and groups, umask, environment, no new privileges. It is not the program's child and
 //! has the caller's streams and terminal; it dies with the caller.
 //!
 //! The rule that keeps it right: doors are opened first and the process is looked at afterwards. If
@@ -77,7 +76,8 @@ fn become_command(paths: &Paths, entry: &Entry<'_>) -> Result<Infallible, Refusa
     let door = |name: &str, flags: OFlag| {
         open(&PathBuf::from(format!("/proc/{}/{name}", main.pid)), flags | OFlag::O_CLOEXEC, Mode::empty())
     };
-    let namespace = door("ns/mnt", OFlag::O_RDONLY).map_err(|_| gone())?;
+    let mounts = door("ns/mnt", OFlag::O_RDONLY).map_err(|_| gone())?;
+    let network = door("ns/net", OFlag::O_RDONLY).map_err(|_| gone())?;
     let root = door("root", OFlag::O_PATH | OFlag::O_DIRECTORY).map_err(|_| gone())?;
     let group = Group::new(&paths.state, &folder.name());
     let grouped = group.members().contains(&main.pid);
@@ -101,7 +101,8 @@ fn become_command(paths: &Paths, entry: &Entry<'_>) -> Result<Infallible, Refusa
             return Err(other(format!("{id} has limits and the command cannot be put under them: {why}")));
         }
     }
-    setns(&namespace, CloneFlags::CLONE_NEWNS).map_err(step("enter its mounts"))?;
+    setns(&network, CloneFlags::CLONE_NEWNET).map_err(step("enter its network"))?;
+    setns(&mounts, CloneFlags::CLONE_NEWNS).map_err(step("enter its mounts"))?;
     // Entering a namespace gives its root; the workload's own may be below it.
     fchdir(&root).map_err(step("enter its root"))?;
     chroot(".").map_err(step("change into its root"))?;

@@ -38,6 +38,7 @@ mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use nix::sys::signal::Signal;
@@ -83,7 +84,7 @@ impl ProcessDriver {
             if !supervisor.alive() {
                 return Ok(());
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         supervisor.signal(Signal::SIGKILL);
         Ok(())
@@ -143,13 +144,16 @@ fn unexpected() -> DriverError {
     DriverError::Supervisor("it answered another question".to_owned())
 }
 
-/// Kills a group and the members of a session that are not in it.
+/// Kills a group and the members of a session that are not in it, and sees them gone.
 fn kill_all(group: &cgroup::Group, session: &BTreeSet<i32>) {
     group.kill();
-    for pid in session {
-        if let Some(member) = Birth::of(*pid) {
-            member.signal(Signal::SIGKILL);
-        }
+    let members: Vec<_> = session.iter().filter_map(|pid| Birth::of(*pid)).collect();
+    for member in &members {
+        member.signal(Signal::SIGKILL);
+    }
+    let end = Instant::now() + Duration::from_secs(5);
+    while members.iter().any(Birth::alive) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -115,16 +115,7 @@ async fn a_killed_caller_of_ensure_stop_or_remove_leaves_nothing() {
             }
             driver.remove_workload(&id, Generation(1)).await.unwrap();
             assert_eq!(processes(&mark), [0; 0], "after {after} ms");
-            // One whose keeper was killed stays in its group until the machine's init has reaped it; the
-            // next call after that removes the group.
-            until("no control group is left", if all { 10 } else { 0 }, async || {
-                let free = groups(&state).is_empty();
-                if !free {
-                    driver.remove_workload(&id, Generation(1)).await.unwrap();
-                }
-                free
-            })
-            .await;
+            assert_eq!(groups(&state), BTreeSet::new(), "after {after} ms");
             assert_eq!(names(&state.join("workloads")), [""; 0], "after {after} ms");
             assert_eq!(driver.leftovers().await.unwrap(), [], "after {after} ms");
         }

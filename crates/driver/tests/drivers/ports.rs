@@ -1,11 +1,14 @@
 //! Ports: who holds one, and who may have one.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use springtide_core::check::Ingress;
 use springtide_core::layout::Slot;
 use springtide_core::role::Role;
-use springtide_core::workload::{PortName, Probe, Text};
-use springtide_driver::{Driver, DriverError, Ensured, Generation};
+use springtide_core::roles::proxy::proxy;
+use springtide_core::workload::{Piece, PortName, Probe, Text};
+use springtide_driver::{Driver, DriverError, Ensured, Generation, ResolvedWorkload};
 
 use crate::rig::{Driven, redigest, seen, until, with_driver, with_world, workload, written};
 
@@ -75,6 +78,34 @@ async fn a_workload_binds_the_low_ports_it_asks_for() {
         let refused = async || std::fs::read_to_string(&log).unwrap().contains("Permission denied");
         until("the port is refused", 5, refused).await;
         assert!(written(&state, "status").contains("CapEff:\t0000000000000000"));
+    })
+    .await;
+}
+
+/// The real proxy, as an environment's specs make it, where browsers look first.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_entrance_listens_on_80_and_443() {
+    let script = "ip link set lo up; echo 1024 > /proc/sys/net/ipv4/ip_unprivileged_port_start";
+    with_world("entrance", "-n", script, async |driver: Driven, _| {
+        let ingress = Ingress { bind: "127.0.0.1".parse().unwrap(), http: 80, https: 443 };
+        let spec = proxy(&ingress);
+        let text = |pieces: &[Piece]| match pieces {
+            [Piece::Plain(text)] => text.clone(),
+            _ => panic!("the proxy's configuration holds no secret"),
+        };
+        let files = spec.files.iter().map(|file| text(&file.content.0)).collect();
+        let one = ResolvedWorkload { digest: spec.digest(), spec, files, env: BTreeMap::new() };
+        driver.ensure_workload(&one, Generation(1)).await.unwrap();
+        // Its probe is a connection to 443.
+        driver.wait_ready(&one.spec.id).await.unwrap();
+        let pid = seen(&driver).await.pid.unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        assert!(status.contains(&format!("Uid:\t{}\t", one.spec.user.uid)), "{status}");
+        let ask =
+            "exec 3<>/dev/tcp/127.0.0.1/80; printf 'GET / HTTP/1.0\r\nHost: a\r\n\r\n' >&3; grep -q '^HTTP.* 301' <&3";
+        let ask = ["/bin/bash", "-c", ask].map(String::from);
+        // Asked from inside, since its network is not ours.
+        assert_eq!(driver.exec(&one.spec.id, &ask).await.unwrap(), 0, "80 sends browsers to 443");
     })
     .await;
 }
