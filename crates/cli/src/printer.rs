@@ -242,6 +242,11 @@ pub fn table(head: &[&str], rows: Vec<Vec<Field>>) -> String {
     out
 }
 
+/// A number with its word: `1 step`, `2 steps`.
+pub fn counted(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Breaks a text at blanks; every line after the first begins with `indent` blanks.
 pub fn wrap(text: &str, width: Option<usize>, indent: usize) -> String {
     let Some(width) = width else { return text.to_owned() };

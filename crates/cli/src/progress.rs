@@ -77,7 +77,7 @@ pub fn details(step: &Step) -> Vec<String> {
 
 impl Progress for Terminal<'_> {
     fn started(&self, operation: u64, steps: usize) {
-        self.say(&format!("operation {operation}, plan {}, {steps} steps", self.plan.id));
+        self.say(&format!("operation {operation}, plan {}, {}", self.plan.id, printer::counted(steps, "step")));
         if let Some(bar) = &self.bar {
             bar.enable_steady_tick(Duration::from_millis(120));
         }

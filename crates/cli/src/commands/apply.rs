@@ -56,7 +56,9 @@ pub async fn apply(cli: &Cli, reviewed: Option<&Path>, yes: bool, dry_run: bool)
     if let Some(saved) = &saved {
         fresh(saved, &planned)?;
     }
-    if dry_run || !cli.json {
+    // Who said yes beforehand and wants little is not shown what to approve.
+    let shown = !cli.json && !(cli.quiet && (yes || reviewed.is_some()));
+    if dry_run || shown {
         show(cli, &planned);
     }
     if dry_run {

@@ -7,19 +7,23 @@ use springtide_core::workload::WorkloadId;
 use springtide_driver::DriverError;
 
 use crate::args::Cli;
-use crate::context::{now, open_there};
+use crate::context::{need_root, now, open, state};
 use crate::failure::{Failure, code};
 use crate::printer;
 
 /// `springtide exec`
 pub async fn exec(cli: &Cli, workload: &WorkloadId, command: &[String], dry_run: bool) -> Result<u8, Failure> {
     let none = || refused(workload, DriverError::NotFound(workload.clone()));
-    let estate = open_there(cli)?.ok_or_else(none)?;
+    need_root()?;
+    if !state(cli)?.exists() {
+        return Err(none());
+    }
+    let estate = open(cli)?;
     if dry_run {
         let seen = estate.driver.observe().await?;
-        let state = seen.workloads.get(workload).ok_or_else(none)?;
-        if state.pid.is_none() {
-            return Err(refused(workload, DriverError::NotRunning { id: workload.clone(), state: state.state }));
+        let found = seen.workloads.get(workload).ok_or_else(none)?;
+        if found.pid.is_none() {
+            return Err(refused(workload, DriverError::NotRunning { id: workload.clone(), state: found.state }));
         }
         if cli.json {
             printer::json(&json!({ "version": 1, "workload": workload, "exit_code": null }));

@@ -70,7 +70,8 @@ pub fn check(cli: &Cli) -> Result<u8, Failure> {
         printer::note(&printer::yellow("note"), &format!(" {}: {}", note.code, note.text));
     }
     let many = checked.environments.len();
-    printer::data(&format!("{} is valid: {many} environments, {} peaks\n", cli.file.display(), checked.peaks.len()));
+    let (many, peaks) = (printer::counted(many, "environment"), printer::counted(checked.peaks.len(), "peak"));
+    printer::data(&format!("{} is valid: {many}, {peaks}\n", cli.file.display()));
     Ok(0)
 }
 

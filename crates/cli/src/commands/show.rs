@@ -7,7 +7,7 @@ use springtide_core::plan::{EnvironmentPlan, Plan, Refusal, Risk, Step};
 
 use crate::args::Cli;
 use crate::failure::{Failure, NOTHING, code};
-use crate::printer::{self, Field, Tone, field, paint_data, wrap};
+use crate::printer::{self, Field, Tone, counted, field, paint_data, wrap};
 use crate::progress::details;
 
 /// Shows a plan; a refused one is told by [`refused`].
@@ -45,10 +45,11 @@ fn head(planned: &Plan) -> String {
     let seconds: u32 = planned.steps().map(|step| step.interruption_s).sum();
     let harm = match disturbing(planned).count() {
         0 => "nobody is interrupted".to_owned(),
+        1 => format!("1 interrupts people, about {seconds} s"),
         many => format!("{many} interrupt people, about {seconds} s in all"),
     };
     wrap(
-        &format!("plan {}  inputs {}  {steps} steps, {harm}\n", planned.id, planned.inputs.short()),
+        &format!("plan {}  inputs {}  {}, {harm}\n", planned.id, planned.inputs.short(), counted(steps, "step")),
         printer::width(),
         2,
     )
@@ -119,4 +120,40 @@ pub fn refused(cli: &Cli, planned: &Plan) -> Result<(), Failure> {
     let message = format!("{} of the plan refused, first: {}", planned.refusals.len(), first.text);
     let next = format!("springtide explain {}", first.code);
     Err(Failure::new(code::INVALID, "E0700", message, NOTHING, next).with_details(json!(planned.refusals)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use springtide_core::digest::Digest;
+    use springtide_core::plan::Action;
+    use springtide_core::role::Role;
+    use springtide_core::workload::WorkloadId;
+
+    #[test]
+    fn what_removes_comes_before_what_interrupts_longest() {
+        let name: EnvironmentName = "prod".parse().unwrap();
+        let run = |role| Action::EnsureWorkload { id: WorkloadId::of(&name, role), digest: Digest::of_bytes(b"x") };
+        let step = |action, risk, interruption_s| Step { action, risk, interruption_s, reason: "because".into() };
+        let part = EnvironmentPlan {
+            environment: Some(name.clone()),
+            steps: vec![
+                step(run(Role::Cron), Risk::Rolling, 0),
+                step(run(Role::Live), Risk::Restart, 5),
+                step(run(Role::Postgres), Risk::Restart, 15),
+                step(Action::RemoveVolumes { environment: name.clone() }, Risk::Destructive, 0),
+            ],
+            waits: Vec::new(),
+        };
+        let planned = Plan {
+            id: "p-1".into(),
+            inputs: Digest::of_bytes(b"x"),
+            environments: vec![part],
+            refusals: Vec::new(),
+            undeclared: Vec::new(),
+        };
+        let kinds: Vec<String> = disturbing(&planned).map(|(part, step)| row(Some(part), step)[0].1.clone()).collect();
+        assert_eq!(kinds, ["DESTROY", "RESTART ~15 s", "RESTART ~5 s"]);
+        assert!(head(&planned).contains("4 steps, 3 interrupt people, about 20 s in all"));
+    }
 }
