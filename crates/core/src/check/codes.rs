@@ -46,11 +46,6 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "In one mapping every key may stand once. Which of two would win is nowhere defined, so the file is refused.",
     ),
     row(
-        "E0006",
-        "The estate file cannot be read",
-        "It is not there, is a folder, may not be read, or is not text in UTF-8. `springtide init` writes one; --file names another.",
-    ),
-    row(
         "E0101",
         "Unknown key",
         "The mapping has a key that Springtide does not know. Keys are never ignored: a misspelt `protected` must not leave production unprotected. The report lists the keys that are valid there.",

@@ -10,6 +10,12 @@ const fn row(code: &'static str, title: &'static str, text: &'static str) -> Exp
 /// Codes of commands, in order.
 pub const COMMANDS: &[Explanation] = &[
     row(
+        "E0006",
+        "the estate file cannot be read",
+        "It is not there, is a folder, may not be read, or is not text in UTF-8. \
+         `springtide init` writes one; --file names another.",
+    ),
+    row(
         "E0100",
         "the estate file has errors",
         "Every mistake that was found stands above this one, with its place and a code of its own. `springtide check` \
