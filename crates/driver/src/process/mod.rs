@@ -243,9 +243,12 @@ impl Driver for ProcessDriver {
         self.done(&Request::Fence { generation }).await?;
         let folder = self.paths.environment(environment).join("volumes");
         match tokio::fs::remove_dir_all(&folder).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", &folder)(error)),
-            _ => Ok(()),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", &folder)(error)),
+            _ => {}
         }
+        // The environment's own folder, unless somebody else keeps something in it.
+        let _ = tokio::fs::remove_dir(self.paths.environment(environment)).await;
+        Ok(())
     }
 
     fn logs(&self, id: &WorkloadId) -> Vec<PathBuf> {
