@@ -24,6 +24,9 @@ pub struct SizedEnvironment<'a> {
     pub environment: Cow<'a, CheckedEnvironment>,
     /// Where its ports and ids lie.
     pub slot: Slot,
+    /// When the certificate ends that its parts show, seconds since 1970. A renewed one is another, and
+    /// whoever shows it must read it again.
+    pub certificate_until: i64,
     /// Cores it may use.
     pub cpus: u32,
     /// Bytes it may use.
@@ -37,7 +40,7 @@ pub struct SizedEnvironment<'a> {
 }
 
 /// Sizes `environment` as it is at `now` (seconds since 1970) on a machine it shares evenly with
-/// `sharing` environments, itself included.
+/// `sharing` environments, itself included; its certificate ends at `certificate_until`.
 pub fn size<'a>(
     environment: &'a CheckedEnvironment,
     peaks: &[CheckedPeak],
@@ -45,6 +48,7 @@ pub fn size<'a>(
     host: &HostFacts,
     sharing: usize,
     now: i64,
+    certificate_until: i64,
 ) -> SizedEnvironment<'a> {
     let current = environment.at(peaks, now);
     let sharing = u32::try_from(sharing.max(1)).unwrap_or(u32::MAX);
@@ -73,5 +77,5 @@ pub fn size<'a>(
         live_pool: LIVE_POOL,
         max_connections: settings.max_connections,
     });
-    SizedEnvironment { environment: current, slot, cpus, memory_bytes, workers, settings, budget }
+    SizedEnvironment { environment: current, slot, certificate_until, cpus, memory_bytes, workers, settings, budget }
 }

@@ -140,7 +140,7 @@ proptest! {
             let mut first = estate.environments[0].clone();
             first.name = "same".parse().unwrap();
             first.host = "same.example".parse().unwrap();
-            let sized = size(&first, &[], Slot(slot), &host, 2, now);
+            let sized = size(&first, &[], Slot(slot), &host, 2, now, now);
             Role::ENVIRONMENT.map(|role| (roles::digest(&sized, role), roles::workload(&sized, role)))
         };
         for slots in [(1, 1), (1, 2)] {

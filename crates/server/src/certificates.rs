@@ -4,10 +4,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+use springtide_core::plan::environment::CERTIFICATE_S;
 use time::{Duration, OffsetDateTime};
 
-/// Days a certificate of an environment is good for.
-pub const DAYS: i64 = 90;
+/// Seconds the authority is good for: ten years.
+const AUTHORITY_S: i64 = 3650 * 86_400;
 
 /// A certificate and its key, PEM. Has no `Debug`.
 pub struct Pair {
@@ -27,7 +28,7 @@ pub fn authority(estate: &str, now: i64) -> Result<Pair, rcgen::Error> {
     params.distinguished_name.push(DnType::CommonName, format!("Springtide authority of {estate}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let until = span(&mut params, now, 3650);
+    let until = span(&mut params, now, AUTHORITY_S);
     let certificate = params.self_signed(&key)?.pem();
     Ok(Pair { certificate, key: key.serialize_pem(), until })
 }
@@ -42,15 +43,15 @@ pub fn issue(authority: &str, authority_key: &str, host: &str, now: i64) -> Resu
     params.distinguished_name.push(DnType::CommonName, host);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
-    let until = span(&mut params, now, DAYS);
+    let until = span(&mut params, now, CERTIFICATE_S);
     let certificate = params.signed_by(&key, &issuer)?.pem();
     Ok(Pair { certificate, key: key.serialize_pem(), until })
 }
 
-/// Valid from an hour ago (clocks differ) for `days`; returns the end.
-fn span(params: &mut CertificateParams, now: i64, days: i64) -> i64 {
+/// Valid from an hour ago (clocks differ) for `seconds`; returns the end.
+fn span(params: &mut CertificateParams, now: i64, seconds: i64) -> i64 {
     let now = OffsetDateTime::from_unix_timestamp(now).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     params.not_before = now - Duration::HOUR;
-    params.not_after = now + Duration::days(days);
+    params.not_after = now + Duration::seconds(seconds);
     params.not_after.unix_timestamp()
 }

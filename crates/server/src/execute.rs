@@ -13,7 +13,7 @@ use springtide_core::check::CheckedEstate;
 use springtide_core::layout::Slot;
 use springtide_core::names::EnvironmentName;
 use springtide_core::observe::Observation;
-use springtide_core::plan::environment::base_url;
+use springtide_core::plan::environment::{base_url, certificate_until};
 use springtide_core::plan::{Action, Plan};
 use springtide_core::role::Role;
 use springtide_core::roles::{self, odoo, proxy, route};
@@ -145,7 +145,8 @@ impl Execution<'_> {
     fn sized(&self, name: &EnvironmentName, slot: Slot) -> Option<SizedEnvironment<'_>> {
         let environment = self.checked.environments.iter().find(|it| &it.name == name)?;
         let sharing = self.checked.environments.len();
-        Some(size(environment, &self.checked.peaks, slot, &self.seen.host, sharing, self.now))
+        let until = certificate_until(environment, self.seen.environments.get(name), self.now);
+        Some(size(environment, &self.checked.peaks, slot, &self.seen.host, sharing, self.now, until))
     }
 
     async fn step(

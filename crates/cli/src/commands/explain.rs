@@ -192,7 +192,7 @@ async fn environment_words(
     let Some(environment) = checked.environments.iter().find(|it| &it.name == name) else {
         return Err(unknown(cli, name.as_str(), Some(checked)));
     };
-    let sized = size(environment, &checked.peaks, slot, &host, checked.environments.len(), now());
+    let sized = size(environment, &checked.peaks, slot, &host, checked.environments.len(), now(), 0);
     let SizedEnvironment { workers, budget, .. } = &sized;
     if cli.json {
         let ports: serde_json::Map<_, _> = Role::ENVIRONMENT

@@ -41,6 +41,27 @@ pub fn base_url(estate: &CheckedEstate, host: &HostName) -> String {
     }
 }
 
+/// Seconds that a new certificate of an environment is good for: 90 days.
+pub const CERTIFICATE_S: i64 = 90 * 86_400;
+
+/// Why an environment gets a new certificate at `now`, if it does.
+fn renewal(declared: &CheckedEnvironment, observed: Option<&EnvironmentObservation>, now: i64) -> Option<&'static str> {
+    match observed.and_then(|it| it.certificate.as_ref()) {
+        None => Some("it has no certificate"),
+        Some((host, _)) if host != declared.host.as_str() => Some("its host name changed"),
+        Some((_, until)) if until - now <= RENEW_BEFORE_S => Some("its certificate ends soon"),
+        Some(_) => None,
+    }
+}
+
+/// When the certificate ends that an environment has once a plan made at `now` is done.
+pub fn certificate_until(declared: &CheckedEnvironment, observed: Option<&EnvironmentObservation>, now: i64) -> i64 {
+    match observed.and_then(|it| it.certificate.as_ref()) {
+        Some((_, until)) if renewal(declared, observed, now).is_none() => *until,
+        _ => now + CERTIFICATE_S,
+    }
+}
+
 /// One declared environment and all that decides its steps.
 pub(super) struct Place<'a> {
     pub estate: &'a CheckedEstate,
@@ -58,7 +79,8 @@ impl Place<'_> {
     /// The steps that are left, or why there cannot be any.
     pub fn plan(&self, templates: &mut BTreeSet<String>) -> Result<EnvironmentPlan, Vec<Refusal>> {
         let Self { estate, declared, slot, observed, host, now, .. } = *self;
-        let sized = size(declared, &estate.peaks, slot, host, estate.environments.len(), now);
+        let until = certificate_until(declared, observed, now);
+        let sized = size(declared, &estate.peaks, slot, host, estate.environments.len(), now, until);
         let refusals = refusals(estate, &sized, observed, host);
         if !refusals.is_empty() {
             return Err(refusals);
@@ -107,12 +129,7 @@ impl Place<'_> {
         if !self.secrets {
             list.add(Step::quiet(Action::EnsureSecrets { environment: name.clone() }, "secrets are missing"));
         }
-        let reason = match self.observed.and_then(|it| it.certificate.as_ref()) {
-            None => "it has no certificate",
-            Some((host, _)) if host != environment.host.as_str() => "its host name changed",
-            Some((_, until)) if until - self.now <= RENEW_BEFORE_S => "its certificate ends soon",
-            Some(_) => return,
-        };
+        let Some(reason) = renewal(environment, self.observed, self.now) else { return };
         let action = Action::EnsureCertificate { environment: name.clone(), host: environment.host.clone() };
         list.add(Step::quiet(action, reason));
     }
@@ -146,7 +163,8 @@ impl Place<'_> {
     /// A workload, brought to what it should be.
     fn run(&self, role: Role, sized: &SizedEnvironment<'_>, list: &mut List<'_>) {
         let Self { estate, declared, slot, observed, host, now, .. } = *self;
-        let moments = Moments { estate, declared, slot, host, now };
+        let shown = observed.and_then(|it| it.certificate.as_ref()).map_or(0, |(_, until)| *until);
+        let moments = Moments { estate, declared, slot, host, now, certificate_until: shown };
         let mut of_peak = false;
         let why = |runs| match moments.peak_asks(role, runs) {
             Some(reason) => {
@@ -157,6 +175,15 @@ impl Place<'_> {
         };
         let observed = observed.and_then(|it| it.workloads.get(&role));
         let step = workload_step(WorkloadId::of(&declared.name, role), roles::digest(sized, role), observed, why);
+        // What differs in nothing but the certificate is told to read it again.
+        let before = || SizedEnvironment { certificate_until: shown, ..sized.clone() };
+        let step = step.map(|step| match observed {
+            Some(runs) if step.risk == Risk::Restart && runs.digest == roles::digest(&before(), role) => {
+                let reason = "it shows the new certificate".into();
+                Step { risk: Risk::Reload, interruption_s: 0, reason, ..step }
+            }
+            _ => step,
+        });
         match step {
             // What a peak is declared for cannot wait for its end.
             Some(step) if of_peak => list.steps.push(step),

@@ -21,6 +21,8 @@ pub(super) struct Moments<'a> {
     pub slot: Slot,
     pub host: &'a HostFacts,
     pub now: i64,
+    /// Of the certificate that what runs shows.
+    pub certificate_until: i64,
 }
 
 impl Moments<'_> {
@@ -48,6 +50,6 @@ impl Moments<'_> {
 
     fn digest(&self, role: Role, peaks: &[CheckedPeak], at: i64) -> Digest {
         let sharing = self.estate.environments.len();
-        roles::digest(&size(self.declared, peaks, self.slot, self.host, sharing, at), role)
+        roles::digest(&size(self.declared, peaks, self.slot, self.host, sharing, at, self.certificate_until), role)
     }
 }

@@ -25,6 +25,7 @@ pub(crate) struct PoolerInputs<'a> {
     slot: Slot,
     application: u16,
     notify: u16,
+    certificate_until: i64,
 }
 
 impl<'a> PoolerInputs<'a> {
@@ -34,6 +35,7 @@ impl<'a> PoolerInputs<'a> {
             slot: sized.slot,
             application: application_pool(sized),
             notify: notify_pool(sized),
+            certificate_until: sized.certificate_until,
         }
     }
 }
@@ -79,7 +81,7 @@ pub fn notify_pool(sized: &SizedEnvironment<'_>) -> u16 {
 
 impl PoolerInputs<'_> {
     fn ini(&self) -> String {
-        let Self { name, slot, application, notify } = self;
+        let Self { name, slot, application, notify, certificate_until } = self;
         let database = name.database();
         let socket = volume_path(Volume::PostgresSocket);
         let (server, port) = (port(*slot, Role::Postgres), port(*slot, Role::Pooler));
@@ -88,6 +90,7 @@ impl PoolerInputs<'_> {
         let clients = 4 * u32::from(application + notify) * 3;
         format!(
             "; written by springtide; edits are replaced\n\
+         ; and with them the certificate is read again, which ends at {certificate_until}\n\
          [databases]\n\
          {database} = host={socket} port={server} dbname={database} pool_mode=transaction pool_size={application} max_db_connections={application}\n\
          postgres = host={socket} port={server} dbname=postgres pool_mode=session pool_size={notify} max_db_connections={notify}\n\

@@ -29,11 +29,17 @@ pub(crate) struct PostgresInputs<'a> {
     name: &'a EnvironmentName,
     slot: Slot,
     settings: PostgresSettings,
+    certificate_until: i64,
 }
 
 impl<'a> PostgresInputs<'a> {
     pub fn of(sized: &'a SizedEnvironment<'_>) -> Self {
-        Self { name: &sized.environment.name, slot: sized.slot, settings: sized.settings }
+        Self {
+            name: &sized.environment.name,
+            slot: sized.slot,
+            settings: sized.settings,
+            certificate_until: sized.certificate_until,
+        }
     }
 }
 
@@ -41,11 +47,11 @@ impl Inputs for PostgresInputs<'_> {}
 
 impl WorkloadInputs for PostgresInputs<'_> {
     fn render(&self) -> WorkloadSpec {
-        let Self { name, slot, settings } = self;
+        let Self { name, slot, settings, certificate_until } = self;
         let port = port(*slot, Role::Postgres);
         let mut files = vec![
             file("postgresql.conf", Text::plain(main_conf(name, settings, port)), false),
-            file("tuning.conf", Text::plain(tuning_conf(settings)), true),
+            file("tuning.conf", Text::plain(tuning_conf(settings, *certificate_until)), true),
             file("pg_hba.conf", Text::plain(hba_conf()), true),
             file("pg_ident.conf", Text::plain(IDENT), true),
         ];
@@ -108,8 +114,11 @@ fn main_conf(name: &EnvironmentName, settings: &PostgresSettings, port: u16) -> 
     )
 }
 
-fn tuning_conf(settings: &PostgresSettings) -> String {
-    let mut conf = String::from("# written by springtide; a reload takes these over\n");
+fn tuning_conf(settings: &PostgresSettings, certificate_until: i64) -> String {
+    // The last line is for a renewed certificate: this file differs, and a reload reads both.
+    let mut conf = format!(
+        "# written by springtide; a reload takes these over\n# and the certificate that ends at {certificate_until}\n"
+    );
     let sizes = [
         ("effective_cache_size", settings.effective_cache_size),
         ("work_mem", settings.work_mem),

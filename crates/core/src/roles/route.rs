@@ -20,7 +20,7 @@ use crate::workload::Volume;
 /// An environment's route.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
-    /// Digest of what it was rendered from; the certificate is not part of it.
+    /// Digest of what it was rendered from, the end of its certificate included.
     pub digest: Digest,
     /// File name in the routes folder; certificate and key lie beside it as `.crt` and `.key`.
     pub file: String,
@@ -54,6 +54,7 @@ struct RouteInputs<'a> {
     slot: Slot,
     host: &'a HostName,
     series: Series,
+    certificate_until: i64,
 }
 
 impl Inputs for RouteInputs<'_> {}
@@ -75,11 +76,17 @@ pub fn route(sized: &SizedEnvironment<'_>) -> Route {
 impl<'a> RouteInputs<'a> {
     fn of(sized: &'a SizedEnvironment<'_>) -> Self {
         let environment = sized.environment.as_ref();
-        Self { name: &environment.name, slot: sized.slot, host: &environment.host, series: environment.series }
+        Self {
+            name: &environment.name,
+            slot: sized.slot,
+            host: &environment.host,
+            series: environment.series,
+            certificate_until: sized.certificate_until,
+        }
     }
 
     fn body(&self, marker: &str) -> Value {
-        let Self { name, slot, host, series } = self;
+        let Self { name, slot, host, series, certificate_until: _ } = self;
         let (slot, profile) = (*slot, series.profile());
         let url = |port: u16| format!("http://127.0.0.1:{port}");
         let web = url(port(slot, Role::Web));
