@@ -166,4 +166,77 @@ mod tests {
         assert!(!folder.join("prod.yml").exists(), "an unconfirmed route is withdrawn");
         std::fs::remove_dir_all(&folder).unwrap();
     }
+
+    struct Traefik {
+        child: std::process::Child,
+        folder: PathBuf,
+    }
+
+    impl Drop for Traefik {
+        fn drop(&mut self) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    /// A real Traefik that watches a folder, as the estate's does.
+    async fn traefik() -> (Traefik, Proxy) {
+        let cache = std::env::var("SPRINGTIDE_CACHE").unwrap_or_else(|_| "/var/cache/springtide".into());
+        let folder = std::env::temp_dir().join(format!("springtide-traefik-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("routes")).unwrap();
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (admin, https) = (free(), free());
+        let child = std::process::Command::new(Path::new(&cache).join("tools/bin/traefik"))
+            .arg("--api.insecure=true")
+            .arg(format!("--entrypoints.traefik.address={admin}"))
+            .arg(format!("--entrypoints.https.address={https}"))
+            .arg(format!("--providers.file.directory={}", folder.join("routes").display()))
+            .args(["--providers.file.watch=true", "--log.level=ERROR"])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("scripts/setup puts Traefik into the cache");
+        let running = Traefik { child, folder };
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(3)).build().unwrap();
+        let proxy = Proxy { client, url: format!("http://{admin}/api/http/middlewares?per_page=100000") };
+        for _ in 0..100 {
+            if proxy.live().await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        (running, proxy)
+    }
+
+    #[tokio::test]
+    async fn a_route_that_the_proxy_refuses_leaves_the_previous_one_live() {
+        let (running, proxy) = traefik().await;
+        let folder = running.folder.join("routes");
+        let marker = |word: &str| {
+            springtide_core::roles::route::marker(&"prod".parse().unwrap(), &Digest::of_bytes(word.as_bytes()))
+        };
+        let (first, second) = (marker("first"), marker("second"));
+        let secret = || SecretString::from("not used: no certificate is named".to_owned());
+        let route = |marker: &str, body: &str| Route {
+            file: "prod.yml".into(),
+            content: body.replace("MARKER", marker),
+            digest: Digest::of_bytes(marker.as_bytes()),
+        };
+        let good = "http: { routers: { prod: { rule: Host(`a.localhost`), entryPoints: [https], service: prod, \
+                    middlewares: [MARKER] } }, services: { prod: { loadBalancer: { servers: [{ url: 'http://127.0.0.1:1' }] } } }, \
+                    middlewares: { MARKER: { headers: { stsSeconds: 1 } } } }";
+        proxy.ensure(&folder, &route(&first, good), &first, &secret(), &secret()).await.unwrap();
+        for broken in
+            ["http: { routers: [this is no map, MARKER", "http: { middlewares: { MARKER: { nonsense: {} } } }"]
+        {
+            let refused =
+                proxy.ensure(&folder, &route(&second, broken), &second, &secret(), &secret()).await.unwrap_err();
+            assert!(matches!(refused, RouteError::Rejected(_)), "{refused}");
+            let live = proxy.live().await.unwrap();
+            assert!(live.contains(&first) && !live.contains(&second), "{live:?}");
+            assert_eq!(std::fs::read_to_string(folder.join("prod.yml")).unwrap(), good.replace("MARKER", &first));
+        }
+        proxy.remove(&folder, &"prod".parse().unwrap()).await.unwrap();
+        assert!(!proxy.live().await.unwrap().contains(&first));
+    }
 }
