@@ -4,8 +4,10 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::path::Path;
 
 use serde_json::json;
+use springtide_core::check::CheckedEstate;
 use springtide_core::plan::Plan;
 use springtide_driver::Driver as _;
+use springtide_server::Estate;
 use springtide_server::execute::{ExecuteError, Execution, chain, execute};
 
 use super::show::{refused, show};
@@ -65,8 +67,9 @@ pub async fn apply(cli: &Cli, reviewed: Option<&Path>, yes: bool, dry_run: bool)
         return Ok(if planned.is_empty() { 0 } else { code::PENDING });
     }
     if planned.is_empty() {
-        if cli.json {
-            answer(None, &planned);
+        match cli.json {
+            true => answer(None, &planned),
+            false => where_it_is(cli, &estate, &checked)?,
         }
         return Ok(0);
     }
@@ -75,14 +78,19 @@ pub async fn apply(cli: &Cli, reviewed: Option<&Path>, yes: bool, dry_run: bool)
     }
     let execution = Execution { estate: &estate, checked: &checked, seen: &seen, now: at, clock: now };
     let operation = carry_out(&execution, &planned, "apply").await?;
-    if cli.json {
-        answer(Some(operation), &planned);
-        return Ok(0);
-    }
-    for environment in &checked.environments {
-        super::open::login(cli, &estate, &checked, &environment.name)?;
+    match cli.json {
+        true => answer(Some(operation), &planned),
+        false => where_it_is(cli, &estate, &checked)?,
     }
     Ok(0)
+}
+
+/// Tells people where each environment is, and how to log in.
+fn where_it_is(cli: &Cli, estate: &Estate, checked: &CheckedEstate) -> Result<(), Failure> {
+    for environment in &checked.environments {
+        super::open::login(cli, estate, checked, &environment.name)?;
+    }
+    Ok(())
 }
 
 fn answer(operation: Option<u64>, planned: &Plan) {
