@@ -111,6 +111,9 @@ pub struct EnvironmentObservation {
     pub series: Option<Series>,
     /// Whether its data directory is there, whole.
     pub data: bool,
+    /// Major version of PostgreSQL that the data directory is of, as far as it can be told.
+    #[serde(default)]
+    pub data_major: Option<u16>,
     /// Host name its certificate is for, and when it ends (seconds since 1970).
     pub certificate: Option<(String, i64)>,
     /// Why its data may be removed, once a destroy has passed the point of no return.

@@ -1,7 +1,7 @@
 //! Golden plan scripts: `tests/plans/*.txt` read like runbooks. A line that starts with `$ ` is a
 //! command; what follows is what it must print. `UPDATE=1 cargo test -p springtide-core` rewrites them.
 //!
-//! Commands: `host CPUS MEMORY SERIES...`, `estate` (indented YAML follows), `at UNIX_SECONDS`, `plan`,
+//! Commands: `host CPUS MEMORY SERIES...`, `postgres MAJOR` (programs of another version), `estate` (indented YAML follows), `at UNIX_SECONDS`, `plan`,
 //! `apply` (plays the plan's effect on the observation), `destroy ENV [backup FOLDER | reason TEXT |
 //! cut-off-after STEPS]` (plans it and plays it), `fail ENV/ROLE` (its supervisor gave up).
 
@@ -86,6 +86,7 @@ fn play(script: &str) -> String {
                 );
             }
             ["at", second] => world.now = second.parse().expect("seconds"),
+            ["postgres", major] => world.seen.host.postgres_major = Some(major.parse().expect("a number")),
             ["plan"] => out.push_str(&show(&world.plan())),
             ["apply"] => world.apply(),
             ["destroy", name, rest @ ..] => {
@@ -173,6 +174,7 @@ fn beyond() -> EnvironmentObservation {
         slot: springtide_core::layout::Slot(1),
         series: None,
         data: false,
+        data_major: None,
         certificate: None,
         destroying: None,
         database: Observed::Unknown("it does not run".into()),

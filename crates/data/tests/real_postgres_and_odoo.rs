@@ -16,6 +16,7 @@ use secrecy::ExposeSecret as _;
 use springtide_core::digest::Digest;
 use springtide_core::layout::Slot;
 use springtide_core::names::EnvironmentName;
+use springtide_core::observe::HostFacts;
 use springtide_core::role::Role;
 use springtide_core::series::Series;
 use springtide_core::workload::{Root, SecretName, SecretRef, Volume};
@@ -72,7 +73,12 @@ async fn all(driver: Arc<ProcessDriver>, temp: &Path, cache: &Path) {
     let good = spec(&["base", "web"]);
     template::build(&*driver, &good, G, &|_| {}).await.unwrap();
     template::build(&*driver, &good, G, &|_| panic!("it exists")).await.unwrap();
-    assert_eq!(template::list(&*driver), BTreeSet::from([good.key()]));
+    let host = driver.observe().await.unwrap().host;
+    assert_eq!(template::list(&*driver, &host), BTreeSet::from([good.key()]));
+    let newer = HostFacts { odoo_roots: [(good.series, "20.0".to_owned())].into(), ..host.clone() };
+    assert!(template::list(&*driver, &newer).is_empty(), "a template of another Odoo package is none");
+    let newer = HostFacts { postgres_major: Some(99), ..host };
+    assert!(template::list(&*driver, &newer).is_empty(), "a template of another PostgreSQL is none");
     let manifest = template::manifest(&*driver, &good.key()).unwrap();
     assert!(manifest.modules.contains_key("web") && manifest.bytes > 10_000_000, "{manifest:?}");
 

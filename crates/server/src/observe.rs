@@ -37,7 +37,9 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveEr
             .into_iter()
             .filter_map(|role| Some((role, seen.workloads.get(&WorkloadId::of(&record.name, role))?.clone())))
             .collect();
-        let data = estate.driver.volume(Some(&record.name), Volume::PostgresData).join("PG_VERSION").is_file();
+        let version = estate.driver.volume(Some(&record.name), Volume::PostgresData).join("PG_VERSION");
+        let (data, data_major) = (version.is_file(), std::fs::read_to_string(&version).ok());
+        let data_major = data_major.and_then(|text| text.trim().parse().ok());
         let database = match workloads.get(&Role::Postgres).map(|it| it.state) {
             Some(WorkloadState::Ready) => database(estate, &record).await,
             Some(state) => Observed::Unknown(format!("postgres is {state:?}")),
@@ -51,6 +53,7 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveEr
             slot: record.slot,
             series: data.then_some(record.series),
             data,
+            data_major,
             certificate: record.certificate.clone(),
             destroying: record.destroying.clone(),
             database,
@@ -65,9 +68,9 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveEr
         .collect();
     Ok(Observation {
         at: now,
+        templates: template::list(estate.driver.as_ref(), &seen.host),
         host: seen.host,
         secrets: estate.secrets.list()?,
-        templates: template::list(estate.driver.as_ref()),
         environments,
         estate: parts,
     })

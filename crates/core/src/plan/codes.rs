@@ -56,6 +56,13 @@ pub const EXPLANATIONS: &[Explanation] = &[
                machines.",
     },
     Explanation {
+        code: "E0709",
+        title: "the data is of another PostgreSQL",
+        text: "A data directory belongs to one major version of PostgreSQL, and Springtide starts the newest that is \
+               installed. The server would not start on data of another, so nothing is changed; what runs goes on. \
+               Remove the package of the newer version, or move the data with a dump of the environment.",
+    },
+    Explanation {
         code: "E0809",
         title: "a last backup needs a running PostgreSQL",
         text: "The last backup is a dump that the environment's own PostgreSQL gives out, together with its files.",

@@ -173,6 +173,7 @@ mod tests {
             slot: Slot(3),
             series: None,
             data: true,
+            data_major: None,
             certificate: None,
             destroying: destroying.map(str::to_owned),
             database: Observed::Unknown("not asked".into()),

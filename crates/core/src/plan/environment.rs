@@ -286,6 +286,15 @@ fn refusals(
         ),
         None => refuse("E0704", "PostgreSQL is not on this machine".into(), "Run scripts/setup.".into()),
     }
+    if let (Some(of), Some(major)) = (observed.and_then(|it| it.data_major), host.postgres_major)
+        && of != major
+    {
+        refuse(
+            "E0709",
+            format!("its data is of PostgreSQL {of} and this machine would start PostgreSQL {major} on it"),
+            format!("Leave only the package postgresql-{of} here; this release moves no data between majors."),
+        );
+    }
     for program in &host.missing {
         refuse("E0705", format!("{program} is not on this machine"), "Run scripts/setup.".into());
     }

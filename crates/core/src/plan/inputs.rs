@@ -56,6 +56,7 @@ struct Stable<'a> {
     slot: Slot,
     series: Option<Series>,
     data: bool,
+    data_major: Option<u16>,
     secrets: bool,
     certificate: Option<&'a (String, i64)>,
     destroying: Option<&'a str>,
@@ -66,12 +67,22 @@ struct Stable<'a> {
 
 impl<'a> Stable<'a> {
     fn of(Seen { observed, secrets }: Seen<'a>) -> Option<Self> {
-        let EnvironmentObservation { slot, series, data, certificate, destroying, database, workloads, route } =
-            observed?;
+        let EnvironmentObservation {
+            slot,
+            series,
+            data,
+            data_major,
+            certificate,
+            destroying,
+            database,
+            workloads,
+            route,
+        } = observed?;
         Some(Self {
             slot: *slot,
             series: *series,
             data: *data,
+            data_major: *data_major,
             secrets,
             certificate: certificate.as_ref(),
             destroying: destroying.as_deref(),

@@ -79,6 +79,7 @@ impl World {
                     slot,
                     series: Some(series),
                     data: false,
+                    data_major: None,
                     certificate: None,
                     destroying: None,
                     database: Observed::Unknown("postgres does not run".into()),
@@ -101,7 +102,9 @@ impl World {
                 self.seen.templates.insert(key);
             }
             Action::CopyTemplate { environment, key } => {
-                self.environment(&environment).data = true;
+                let data_major = self.seen.host.postgres_major;
+                let seen = self.environment(&environment);
+                (seen.data, seen.data_major) = (true, data_major);
                 self.contents.insert(environment, self.templates.get(&key).cloned().unwrap_or_default());
             }
             Action::EnsureWorkload { id: WorkloadId { environment, role }, digest } => {
@@ -143,7 +146,10 @@ impl World {
                 let environment = id.environment.as_ref().expect("an environment");
                 self.environment(environment).workloads.remove(&id.role);
             }
-            Action::RemoveVolumes { environment } => self.environment(&environment).data = false,
+            Action::RemoveVolumes { environment } => {
+                let seen = self.environment(&environment);
+                (seen.data, seen.data_major) = (false, None);
+            }
             Action::RemoveSecrets { environment } => {
                 self.seen.secrets.retain(|secret| secret.environment.as_ref() != Some(&environment));
             }

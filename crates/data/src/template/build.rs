@@ -11,7 +11,7 @@ use springtide_core::workload::{CONFIG_PATH, Root, UserSpec};
 use springtide_driver::{Driver, Generation, Task, TaskMount};
 
 use super::server::{DATA_AT, PORT, SOCKET_AT, Site, how, succeeded};
-use super::{BUILDING, Manifest, TemplateError, TemplateSpec, folder, io_error, processes};
+use super::{BUILDING, Manifest, TemplateError, TemplateSpec, folder, io_error, manifest, processes, remove};
 use crate::folders::{remove_folder, sync_file_system, sync_folder, write_whole};
 use crate::odoo_log;
 use crate::postgres::{Admin, TEMPLATE_DATABASE, autovacuum, mark_template};
@@ -39,15 +39,17 @@ pub async fn build(
 ) -> Result<(), TemplateError> {
     let templates = folder(driver);
     let whole = templates.join(spec.key());
-    if whole.join("manifest.json").is_file() {
+    let host = driver.observe().await?.host;
+    if manifest(driver, &spec.key()).is_ok_and(|made| made.fits(&host)) {
         return Ok(());
     }
+    // One of another Odoo package or PostgreSQL: copies of it would not run, and it can be built again.
+    remove(driver, &spec.key())?;
     let building = templates.join(format!("{}{BUILDING}", spec.key()));
     let started = Instant::now();
     fs::DirBuilder::new().recursive(true).mode(0o711).create(&templates).map_err(io_error("create", &templates))?;
     clear(&building).await?;
 
-    let host = driver.observe().await?.host;
     let major = host.postgres_major.ok_or(TemplateError::NoPostgres)?;
     let site = Site {
         building: building.clone(),

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use springtide_core::names::ModuleName;
+use springtide_core::observe::HostFacts;
 use springtide_core::series::Series;
 use springtide_driver::{Driver, DriverError};
 
@@ -59,6 +60,15 @@ pub struct Manifest {
     pub seconds: u64,
     /// Seconds of it that Odoo needed to install the modules: what every copy saves.
     pub install_seconds: f64,
+}
+
+impl Manifest {
+    /// Whether a copy runs on `host` as it was made: with the same Odoo package, whose code knows this
+    /// very schema, and the PostgreSQL its data directory belongs to.
+    pub fn fits(&self, host: &HostFacts) -> bool {
+        Some(self.postgres_major) == host.postgres_major
+            && self.odoo_package.as_ref() == host.odoo_roots.get(&self.spec.series)
+    }
 }
 
 /// Why a template could not be built or copied.
@@ -178,14 +188,14 @@ pub fn folder(driver: &dyn Driver) -> PathBuf {
     driver.estate_folder().join("templates")
 }
 
-/// Keys of the templates that are whole. A folder that cannot be read holds none.
-pub fn list(driver: &dyn Driver) -> BTreeSet<String> {
+/// Keys of the templates that are whole and fit what `host` has. A folder that cannot be read holds none.
+pub fn list(driver: &dyn Driver, host: &HostFacts) -> BTreeSet<String> {
     let Ok(entries) = std::fs::read_dir(folder(driver)) else { return BTreeSet::new() };
     entries
         .flatten()
-        .filter(|entry| entry.path().join("manifest.json").is_file())
         .filter_map(|entry| entry.file_name().into_string().ok())
         .filter(|name| !name.ends_with(BUILDING) && !name.ends_with(REMOVING))
+        .filter(|name| manifest(driver, name).is_ok_and(|made| made.fits(host)))
         .collect()
 }
 

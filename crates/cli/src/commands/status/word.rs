@@ -112,6 +112,7 @@ mod tests {
             slot: Slot(1),
             series: None,
             data: true,
+            data_major: None,
             destroying: None,
             certificate: None,
             database: Observed::Unknown(String::new()),
