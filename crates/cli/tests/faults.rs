@@ -44,6 +44,20 @@ fn untouched(before: &BTreeMap<String, Workload>, after: &BTreeMap<String, Workl
     }
 }
 
+/// No storm: whoever lost its database ended at most once. The master of 19.0 does so itself when it
+/// forks a worker in the very moment its connection breaks; the supervisor starts it again.
+fn no_storm(rig: &Rig, before: &BTreeMap<String, Workload>, after: &BTreeMap<String, Workload>, changed: &[&str]) {
+    for (name, was) in before.iter().filter(|(name, _)| !changed.contains(&name.as_str())) {
+        let is = &after[name];
+        assert!(is.restarts <= was.restarts + 1, "{name} restarts in a storm: {was:?} {is:?}");
+        if is.restarts > was.restarts {
+            let ends = ["new/web", "new/cron", "new/jobs"].contains(&name.as_str());
+            assert!(ends, "{name} has no master that ends with its database: {was:?} {is:?}");
+            rig.say(format!("{name} ended itself once with its database's connection"));
+        }
+    }
+}
+
 fn websocket(odoo: &Odoo) -> bool {
     odoo.name == "new"
 }
@@ -124,7 +138,7 @@ async fn database_away(rig: &Rig, table: &mut Table, odoos: &[Odoo]) {
         );
         table.add(rig, format!("{}: a request under way was told {status} in", odoo.name), stopped.elapsed(), 60);
     }
-    untouched(&before, &rig.workloads(), &["new/postgres", "old/postgres"]);
+    no_storm(rig, &before, &rig.workloads(), &["new/postgres", "old/postgres"]);
 
     let plan = rig.steps();
     assert!(plan.iter().any(|step| step.title == "run new/postgres"), "{plan:#?}");
@@ -136,7 +150,7 @@ async fn database_away(rig: &Rig, table: &mut Table, odoos: &[Odoo]) {
     }
     assert!(applying.wait().expect("it ends").success());
     assert_eq!(rig.expect(&["plan"], 0), "no changes\n");
-    untouched(&before, &rig.workloads(), &["new/postgres", "old/postgres"]);
+    no_storm(rig, &before, &rig.workloads(), &["new/postgres", "old/postgres"]);
 }
 
 /// Kills a workload with all its children and waits until it does its work again.
@@ -174,7 +188,10 @@ async fn kill_role(rig: &Rig, table: &mut Table, odoo: &Odoo, role: &str) {
     .await;
     table.add(rig, format!("{workload} killed with its children, until it works"), begun.elapsed(), 30);
     until(&format!("{workload} is ready"), 30, async || rig.workloads()[&workload].state == "ready").await;
-    untouched(&before, &rig.workloads(), &[&workload]);
+    match role {
+        "postgres" | "pooler" => no_storm(rig, &before, &rig.workloads(), &[&workload]),
+        _ => untouched(&before, &rig.workloads(), &[&workload]),
+    }
     assert!(serves(odoo).await, "{workload}: the environment does not serve");
 }
 
