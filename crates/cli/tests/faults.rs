@@ -129,8 +129,13 @@ async fn database_away(rig: &Rig, table: &mut Table, odoos: &[Odoo]) {
     }
     for early in early {
         let (answer, odoo) = early.await.expect("it ends");
-        let (status, page) = answer.expect("it is answered");
-        // Under way in Odoo when its database went: 19 leads to the page, 14 ends it with an error.
+        // Under way in Odoo when its database went: 19 leads to the page, 14 ends it with an error or
+        // in the middle of its answer.
+        let Some((status, page)) = answer else {
+            assert_eq!(odoo.name, "old", "its early request was cut off");
+            table.add(rig, format!("{}: a request under way was cut off in", odoo.name), stopped.elapsed(), 60);
+            continue;
+        };
         assert!(
             clear(&odoo, status, &page) || status == 500,
             "{}: an early request was told {status}: {page}",
