@@ -44,6 +44,12 @@ fn untouched(before: &BTreeMap<String, Workload>, after: &BTreeMap<String, Workl
     }
 }
 
+/// What runs, once all of it is ready: what one fault shook is no fault of the next.
+async fn all_ready(rig: &Rig) -> BTreeMap<String, Workload> {
+    until("everything is ready", 90, async || rig.workloads().values().all(|it| it.state == "ready")).await;
+    rig.workloads()
+}
+
 /// No storm: whoever lost its database ended at most once. The master of 19.0 does so itself when it
 /// forks a worker in the very moment its connection breaks; the supervisor starts it again.
 fn no_storm(rig: &Rig, before: &BTreeMap<String, Workload>, after: &BTreeMap<String, Workload>, changed: &[&str]) {
@@ -90,7 +96,7 @@ async fn serves(odoo: &Odoo) -> bool {
 }
 
 async fn database_away(rig: &Rig, table: &mut Table, odoos: &[Odoo]) {
-    let before = rig.workloads();
+    let before = all_ready(rig).await;
     let fence = std::fs::read_to_string(rig.state().join("fence")).expect("there is a fence");
     let generation = Generation(fence.trim().parse().expect("a number"));
     for odoo in odoos {
@@ -155,13 +161,13 @@ async fn database_away(rig: &Rig, table: &mut Table, odoos: &[Odoo]) {
     }
     assert!(applying.wait().expect("it ends").success());
     assert_eq!(rig.expect(&["plan"], 0), "no changes\n");
-    no_storm(rig, &before, &rig.workloads(), &["new/postgres", "old/postgres"]);
+    no_storm(rig, &before, &all_ready(rig).await, &["new/postgres", "old/postgres"]);
 }
 
 /// Kills a workload with all its children and waits until it does its work again.
 async fn kill_role(rig: &Rig, table: &mut Table, odoo: &Odoo, role: &str) {
     let workload = format!("{}/{role}", odoo.name);
-    let before = rig.workloads();
+    let before = all_ready(rig).await;
     let pid = before[&workload].pid.expect("it runs");
     let begun = Instant::now();
     // PostgreSQL's children see that their parent is gone and end; once they are killed as well.
@@ -194,14 +200,14 @@ async fn kill_role(rig: &Rig, table: &mut Table, odoo: &Odoo, role: &str) {
     table.add(rig, format!("{workload} killed with its children, until it works"), begun.elapsed(), 30);
     until(&format!("{workload} is ready"), 30, async || rig.workloads()[&workload].state == "ready").await;
     match role {
-        "postgres" | "pooler" => no_storm(rig, &before, &rig.workloads(), &[&workload]),
-        _ => untouched(&before, &rig.workloads(), &[&workload]),
+        "postgres" | "pooler" => no_storm(rig, &before, &all_ready(rig).await, &[&workload]),
+        _ => untouched(&before, &all_ready(rig).await, &[&workload]),
     }
     assert!(serves(odoo).await, "{workload}: the environment does not serve");
 }
 
 async fn kill_worker(rig: &Rig, odoo: &Odoo) {
-    let before = rig.workloads();
+    let before = all_ready(rig).await;
     let master = before[&format!("{}/web", odoo.name)].pid.expect("it runs");
     let tree = machine::tree(master);
     let worker = tree.iter().find(|it| it.command.contains("WorkerHTTP")).expect("there is a worker").pid;
@@ -220,7 +226,7 @@ async fn kill_worker(rig: &Rig, odoo: &Odoo) {
 }
 
 async fn kill_entrance(rig: &Rig, table: &mut Table, odoos: &[Odoo]) {
-    let before = rig.workloads();
+    let before = all_ready(rig).await;
     let begun = Instant::now();
     machine::kill(before["proxy"].pid);
     for odoo in odoos {
@@ -242,7 +248,7 @@ async fn kill_entrance(rig: &Rig, table: &mut Table, odoos: &[Odoo]) {
 }
 
 async fn kill_supervisor(rig: &Rig, table: &mut Table, odoos: &[Odoo]) {
-    let before = rig.workloads();
+    let before = all_ready(rig).await;
     let supervisor = machine::supervisor(rig).expect("it left its record");
     machine::kill([supervisor]);
     tokio::time::sleep(Duration::from_secs(3)).await;
