@@ -362,7 +362,7 @@ fn point_11_typos_are_met_with_what_was_meant() {
     rig.run(&["logs", "prdo/web"]).fails(3, &["did you mean prod?"]);
     rig.run(&["logs", "prod/wbe"]).fails(3, &["did you mean web?"]);
     rig.run(&["logs", "web"]).fails(3, &["prod/web"]);
-    rig.run(&["explain", "E0799"]).fails(3, &["did you mean E0709?"]);
+    rig.run(&["explain", "E0710"]).fails(3, &["did you mean E0709?"]);
     rig.run(&["explain", "copy-tempalte"]).fails(3, &["did you mean copy-template?"]);
 }
 
