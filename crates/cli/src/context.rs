@@ -18,7 +18,7 @@ use springtide_core::spec::MAX_BYTES;
 use springtide_core::spec::suggest::{listed, nearest};
 use springtide_driver::ProcessDriver;
 use springtide_server::Estate;
-use springtide_server::store::{Store, StoreError};
+use springtide_server::store::Store;
 
 use crate::args::Cli;
 use crate::failure::{Failure, NOTHING, code, no_room};
@@ -197,16 +197,6 @@ fn room(state: &Path, least: u64) -> Result<(), Failure> {
 /// Refuses to begin an operation where it could not end.
 pub fn room_to_act(estate: &Estate) -> Result<(), Failure> {
     room(&estate.state, LEAST_TO_ACT)
-}
-
-/// Operation and step that were cut off or are under way. A command that a person runs inside a
-/// workload leaves nothing to go on with.
-pub fn interrupted(store: &Store) -> Result<Option<(u64, String)>, StoreError> {
-    let newest = store.operations(1)?;
-    if newest.first().is_none_or(|one| one.plan.starts_with("exec ")) {
-        return Ok(None);
-    }
-    store.interrupted()
 }
 
 /// What is seen now.

@@ -12,7 +12,7 @@ use springtide_server::execute::{ExecuteError, Execution, chain, execute};
 
 use super::show::{refused, show};
 use crate::args::Cli;
-use crate::context::{driver, guard, interrupted, lock, lock_at, look, need_root, now, open, room_to_act, state};
+use crate::context::{driver, guard, lock, lock_at, look, need_root, now, open, room_to_act, state};
 use crate::failure::{Failure, NOTHING, code, trouble};
 use crate::progress::{Terminal, watch_for_stop};
 use crate::{plan_file, printer};
@@ -47,7 +47,7 @@ pub async fn apply(cli: &Cli, reviewed: Option<&Path>, yes: bool, dry_run: bool)
     let at = now();
     if !dry_run {
         room_to_act(&estate)?;
-        if let Some((operation, step)) = interrupted(&estate.store)? {
+        if let Some((operation, step)) = estate.store.interrupted()? {
             let text = format!(" operation {operation} was cut off at `{step}`; going on from what is seen");
             printer::note(&printer::yellow("note"), &text);
             estate.store.end(operation, "cut off", at)?;

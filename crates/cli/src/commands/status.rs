@@ -16,7 +16,7 @@ use springtide_server::Estate;
 
 use self::word::{Word, word};
 use crate::args::Cli;
-use crate::context::{busy, interrupted, load_quietly, no_such, now, observe, open_there};
+use crate::context::{busy, load_quietly, no_such, now, observe, open_there};
 use crate::failure::{Failure, code};
 use crate::printer::{self, Field, Tone, field, paint_data};
 use crate::times;
@@ -70,7 +70,7 @@ fn names(
 /// The operation that runs now, or the one that was cut off.
 fn under_way(estate: &Estate) -> Result<Option<Value>, Failure> {
     let holder = busy(&estate.state);
-    let Some((operation, step)) = interrupted(&estate.store)? else { return Ok(None) };
+    let Some((operation, step)) = estate.store.interrupted()? else { return Ok(None) };
     let began = estate.store.operations(1)?.first().map(|it| it.began);
     Ok(Some(json!({
         "id": operation, "step": step, "began": times::utc_json(began), "running": holder.is_some(), "by": holder,

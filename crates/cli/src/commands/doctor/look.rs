@@ -16,7 +16,7 @@ use springtide_server::store::Store;
 
 use super::facts::{Disk, Facts, Folder, Recorded, Seen, Supervisor, Wanted};
 use crate::args::Cli;
-use crate::context::{busy, driver, guard, interrupted, load_reason, now, observe, open_there, state};
+use crate::context::{busy, driver, guard, load_reason, now, observe, open_there, state};
 use crate::failure::Failure;
 
 /// Programs the process driver starts, with the Debian package that has them. PostgreSQL's own lie
@@ -192,7 +192,7 @@ fn store(state: &Path) -> Seen<Option<Recorded>> {
         let ends = store.environments()?.into_iter();
         Ok(Recorded {
             certificates: ends.filter_map(|it| Some((it.name.to_string(), it.certificate?.1))).collect(),
-            cut_off: interrupted(&store)?,
+            cut_off: store.interrupted()?,
             busy: busy(state),
             newest: store.operations(1)?.first().map(|it| it.began),
         })
