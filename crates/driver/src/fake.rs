@@ -162,6 +162,7 @@ impl Driver for FakeDriver {
                 up_s: held.pid.map(|_| 60),
                 resident_bytes: held.pid.map(|_| 64 << 20),
                 why: "fake".to_owned(),
+                edited: Vec::new(),
             }
         };
         let workloads = inner.workloads.iter().map(|(id, held)| (id.clone(), observe(held))).collect();

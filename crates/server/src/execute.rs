@@ -22,7 +22,7 @@ use springtide_core::workload::{SecretName, SecretRef, Volume, WorkloadId, Workl
 use springtide_data::destroy::final_backup;
 use springtide_data::install::{InstallRequest, ModuleAction, install_modules};
 use springtide_data::odoo_log;
-use springtide_data::postgres::{Admin, Configure, DbRole, configure, observe as observe_database};
+use springtide_data::postgres::{Admin, Configure, DbRole, configure, observe as observe_database, reset_settings};
 use springtide_data::template::{self, CopyMethod, TemplateSpec};
 use springtide_driver::{Generation, ResolvedWorkload};
 
@@ -222,6 +222,9 @@ impl Execution<'_> {
                     connection_limits: BTreeMap::new(),
                 };
                 configure(&admin, &wanted).await?;
+            }
+            Action::ResetSettings { settings, .. } => {
+                reset_settings(&self.admin(sized_of()?).await?, settings).await?;
             }
             Action::InstallModules { environment, modules } => {
                 let sized = sized_of()?;

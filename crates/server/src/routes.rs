@@ -87,6 +87,7 @@ impl Proxy {
             (file.with_extension("crt"), certificate.expose_secret()),
             (file.with_extension("key"), key.expose_secret()),
             (file.clone(), route.content.as_str()),
+            (file.with_extension("sum"), Digest::of_bytes(route.content.as_bytes()).to_string().as_str()),
         ] {
             write(&path, content.as_bytes()).map_err(failed(&path))?;
         }
@@ -100,7 +101,11 @@ impl Proxy {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         match before {
-            Some(before) => write(&file, &before).map_err(failed(&file))?,
+            Some(before) => {
+                write(&file, &before).map_err(failed(&file))?;
+                let (sum, digest) = (file.with_extension("sum"), Digest::of_bytes(&before).to_string());
+                write(&sum, digest.as_bytes()).map_err(failed(&sum))?;
+            }
             None => std::fs::remove_file(&file).map_err(failed(&file))?,
         }
         // A proxy that does not answer has refused nothing.
@@ -111,7 +116,7 @@ impl Proxy {
     /// does not run has no routes, and finds none when it starts.
     pub async fn remove(&self, folder: &Path, environment: &EnvironmentName) -> Result<(), RouteError> {
         // The key goes last: a route without its certificate would show the wrong one.
-        for ending in ["yml", "crt", "key"] {
+        for ending in ["yml", "sum", "crt", "key"] {
             let path: PathBuf = folder.join(format!("{environment}.{ending}"));
             match std::fs::remove_file(&path) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -135,6 +140,14 @@ impl Proxy {
 pub fn of(markers: &BTreeSet<String>, environment: &EnvironmentName) -> Option<Digest> {
     let prefix = format!("{environment}-rev-");
     markers.iter().find_map(|name| name.strip_prefix(&prefix)?.parse().ok())
+}
+
+/// A digest that no route has, if somebody changed the file of a route since it was written.
+pub fn edited(folder: &Path, environment: &EnvironmentName) -> Option<Digest> {
+    let file = folder.join(format!("{environment}.yml"));
+    let (content, written) = (std::fs::read(&file).ok()?, std::fs::read_to_string(file.with_extension("sum")).ok()?);
+    let found = Digest::of_bytes(&content);
+    (found.to_string() != written).then_some(found)
 }
 
 /// Writes a file that only root and the proxy can read, whole or not at all.

@@ -168,6 +168,7 @@ mod tests {
             up_s: None,
             resident_bytes: None,
             why: String::new(),
+            edited: Vec::new(),
         };
         let environment = EnvironmentObservation {
             slot: Slot(3),

@@ -146,6 +146,12 @@ impl Place<'_> {
             let reason = if configured.is_some() { "its address changed" } else { "it was never completed" };
             list.add(Step::quiet(action, reason));
         }
+        if let Some(seen) = seen.filter(|seen| !seen.overridden.is_empty()) {
+            let settings = seen.overridden.iter().cloned().collect();
+            let action = Action::ResetSettings { environment: name.clone(), settings };
+            let reason = "changed by ALTER SYSTEM".into();
+            list.add(Step { action, risk: Risk::Reload, interruption_s: 0, reason });
+        }
         if let (Some(seen), Some(_), true) = (seen, configured, self.observed.is_some_and(|it| it.data)) {
             let missing = environment.modules.iter().filter(|module| !seen.modules.contains(*module));
             // What one of them brings along may be the part that was cut off.
@@ -174,11 +180,12 @@ impl Place<'_> {
             None => DIFFERS.into(),
         };
         let observed = observed.and_then(|it| it.workloads.get(&role));
-        let step = workload_step(WorkloadId::of(&declared.name, role), roles::digest(sized, role), observed, why);
+        let wanted = roles::digest(sized, role);
+        let step = workload_step(WorkloadId::of(&declared.name, role), wanted, observed, why);
         // What differs in nothing but the certificate is told to read it again.
         let before = || SizedEnvironment { certificate_until: shown, ..sized.clone() };
         let step = step.map(|step| match observed {
-            Some(runs) if step.risk == Risk::Restart && runs.digest == roles::digest(&before(), role) => {
+            Some(runs) if runs.digest != wanted && runs.digest == roles::digest(&before(), role) => {
                 let reason = "it shows the new certificate".into();
                 Step { risk: Risk::Reload, interruption_s: 0, reason, ..step }
             }

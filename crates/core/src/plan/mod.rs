@@ -26,7 +26,7 @@ use self::sight::{Seen, Sight};
 use crate::check::{CheckedEstate, DriverKind};
 use crate::digest::Digest;
 use crate::layout::{LAST_SLOT, Slot};
-use crate::observe::{Observation, WorkloadObservation, WorkloadState};
+use crate::observe::{EditedFile, Observation, WorkloadObservation, WorkloadState};
 use crate::role::Role;
 use crate::roles::proxy;
 use crate::workload::{SecretName, SecretRef, WorkloadId};
@@ -129,8 +129,21 @@ fn workload_step(
             Some(Step { action, risk, interruption_s, reason: why(observed.digest) })
         }
         WorkloadState::Unwatched => Some(Step::quiet(action, "nobody watches it; the next supervisor adopts it")),
+        _ if !observed.edited.is_empty() => Some(put_back(action, role, &observed.edited)),
         WorkloadState::Starting | WorkloadState::Ready | WorkloadState::Unready | WorkloadState::Backoff => None,
     }
+}
+
+/// The step that puts files back which somebody edited. One that a process reads only when it starts may
+/// have been read since, by a start that nobody saw; so such a role is started again.
+fn put_back(action: Action, role: Role, edited: &[EditedFile]) -> Step {
+    let names: Vec<&str> = edited.iter().map(|file| file.name.as_str()).collect();
+    let reason = format!("{} was edited by hand", names.join(", ")).into();
+    let (risk, interruption_s) = match edited.iter().all(|file| file.reloadable) {
+        true => (Risk::Reload, 0),
+        false => interruption(role),
+    };
+    Step { action, risk, interruption_s, reason }
 }
 
 /// What users notice while a role is replaced on one machine, where it runs once.

@@ -7,5 +7,5 @@ mod roles;
 
 pub use admin::{Admin, AdminError, database_of};
 pub use autovacuum::autovacuum;
-pub use configure::{Configure, TEMPLATE_DATABASE, configure, mark_template, observe};
+pub use configure::{Configure, TEMPLATE_DATABASE, configure, mark_template, observe, reset_settings};
 pub use roles::DbRole;

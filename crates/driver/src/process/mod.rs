@@ -179,6 +179,7 @@ fn unwatched(paths: &Paths) -> BTreeMap<WorkloadId, WorkloadObservation> {
             up_s: run.as_ref().and_then(|run| run.main.up_s()),
             resident_bytes: run.as_ref().map(|run| identity::resident_bytes(&run.main.session())),
             why,
+            edited: Vec::new(),
         };
         workloads.insert(workload.spec.id, observation);
     }

@@ -107,6 +107,7 @@ mod tests {
             up_s: None,
             resident_bytes: None,
             why: String::new(),
+            edited: Vec::new(),
         };
         EnvironmentObservation {
             slot: Slot(1),
