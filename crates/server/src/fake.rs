@@ -205,7 +205,7 @@ impl World for FakeWorld {
                 driver.run_task(&task(format!("copy-{environment}")), generation).await?;
                 let mut memory = self.memory();
                 let modules = memory.templates.get(key).cloned().ok_or("there is no such template")?;
-                let data = DatabaseObservation { configured: None, modules, half: BTreeSet::new() };
+                let data = DatabaseObservation { configured: None, modules, half: BTreeSet::new(), overridden: BTreeSet::new() };
                 memory.data.insert(environment.clone(), data);
             }
             Action::EnsureWorkload { id, digest } => {
@@ -220,6 +220,10 @@ impl World for FakeWorld {
             Action::ConfigureDatabase { environment, fingerprint } => {
                 let mut memory = self.memory();
                 memory.data.get_mut(environment).ok_or("it has no database")?.configured = Some(*fingerprint);
+            }
+            Action::ResetSettings { environment, .. } => {
+                let mut memory = self.memory();
+                memory.data.get_mut(environment).ok_or("it has no database")?.overridden.clear();
             }
             Action::InstallModules { environment, modules } => {
                 let mut memory = self.memory();
