@@ -205,7 +205,12 @@ impl World for FakeWorld {
                 driver.run_task(&task(format!("copy-{environment}")), generation).await?;
                 let mut memory = self.memory();
                 let modules = memory.templates.get(key).cloned().ok_or("there is no such template")?;
-                let data = DatabaseObservation { configured: None, modules, half: BTreeSet::new(), overridden: BTreeSet::new() };
+                let data = DatabaseObservation {
+                    configured: None,
+                    modules,
+                    half: BTreeSet::new(),
+                    overridden: BTreeSet::new(),
+                };
                 memory.data.insert(environment.clone(), data);
             }
             Action::EnsureWorkload { id, digest } => {
