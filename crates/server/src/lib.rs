@@ -5,6 +5,7 @@
 //! decisions come from `springtide-core`; a concrete driver never appears here.
 
 pub mod certificates;
+pub mod console;
 pub mod execute;
 mod failpoint;
 pub mod notice;
