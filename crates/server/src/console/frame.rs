@@ -94,20 +94,25 @@ impl Frame {
 
 /// A whole page. `stream` is where the live region's changes come from, if it has any.
 pub fn page(frame: &Frame, section: Section, title: &str, stream: Option<&str>, live: &Markup) -> Markup {
-    document(frame.theme, Some(frame.now), &format!("{title} · {}", frame.estate), &html! {
-        a.skip href="#main" { "Skip to the content" }
-        header.top { div.wrap { (bar(frame, section)) } }
-        div.offline #offline role="status" hidden { "Not connected to the server. What is shown may be old; trying again." }
-        main.wrap #main tabindex="-1" {
-            @if let Some(stream) = stream {
-                div.stack #live hx-sse:connect=(stream) hx-swap="innerMorph" { (live) }
-            } @else {
-                div.stack #live { (live) }
+    document(
+        frame.theme,
+        Some(frame.now),
+        &format!("{title} · {}", frame.estate),
+        &html! {
+            a.skip href="#main" { "Skip to the content" }
+            header.top { div.wrap { (bar(frame, section)) } }
+            div.offline #offline role="status" hidden { "Not connected to the server. What is shown may be old; trying again." }
+            main.wrap #main tabindex="-1" {
+                @if let Some(stream) = stream {
+                    div.stack #live hx-sse:connect=(stream) hx-swap="innerMorph" { (live) }
+                } @else {
+                    div.stack #live { (live) }
+                }
             }
-        }
-        footer.foot { div.wrap { (foot(frame)) } }
-        div.sr #announce role="status" aria-live="polite" {}
-    })
+            footer.foot { div.wrap { (foot(frame)) } }
+            div.sr #announce role="status" aria-live="polite" {}
+        },
+    )
 }
 
 /// A page without the frame: log-in, and what cannot be shown.

@@ -148,8 +148,9 @@ fn ready(roles: &[RoleView]) -> String {
 }
 
 fn chart(memory: &Memory, roles: &[RoleView]) -> Markup {
-    let series: Vec<serde_json::Value> =
-        std::iter::once(serde_json::json!(memory.at)).chain(memory.mib.iter().map(|one| serde_json::json!(one))).collect();
+    let series: Vec<serde_json::Value> = std::iter::once(serde_json::json!(memory.at))
+        .chain(memory.mib.iter().map(|one| serde_json::json!(one)))
+        .collect();
     let data = serde_json::json!({ "roles": memory.roles, "data": series }).to_string();
     let span = memory.at.last().zip(memory.at.first()).map_or(0, |(last, first)| last - first);
     html! {

@@ -70,9 +70,17 @@ fn verdict(operation: &OperationView) -> Markup {
     let outcome = operation.outcome.as_deref().unwrap_or_default();
     let (tone, shape, what) = match operation.state {
         OperationState::Running | OperationState::Done => return html! {},
-        OperationState::Failed => (Tone::Bad, Icon::Cross, "A step failed. What was done before stays done; the next plan goes on from what is seen."),
-        OperationState::Stopped => (Tone::Warn, Icon::Pause, "It was stopped between two steps. The next plan goes on from what is seen."),
-        OperationState::CutOff => (Tone::Warn, Icon::Triangle, "Its controller went away. The next plan goes on from what is seen."),
+        OperationState::Failed => (
+            Tone::Bad,
+            Icon::Cross,
+            "A step failed. What was done before stays done; the next plan goes on from what is seen.",
+        ),
+        OperationState::Stopped => {
+            (Tone::Warn, Icon::Pause, "It was stopped between two steps. The next plan goes on from what is seen.")
+        }
+        OperationState::CutOff => {
+            (Tone::Warn, Icon::Triangle, "Its controller went away. The next plan goes on from what is seen.")
+        }
     };
     html! {
         section.banner.(tone.class()) aria-label="How it ended" {

@@ -131,7 +131,8 @@ fn steps(frame: &Frame, plan: &PlanView, only: Option<&str>) -> Markup {
 }
 
 fn approval(frame: &Frame, plan: &PlanView, only: Option<&str>) -> Markup {
-    let names: Vec<&str> = plan.environments.iter().filter(|it| !it.steps.is_empty()).filter_map(|it| it.environment.as_deref()).collect();
+    let names: Vec<&str> =
+        plan.environments.iter().filter(|it| !it.steps.is_empty()).filter_map(|it| it.environment.as_deref()).collect();
     let held = frame.held.is_some();
     html! {
         section.card aria-labelledby="approve-title" {
