@@ -7,5 +7,6 @@
 
 pub mod assets;
 pub mod frame;
+pub mod memory;
 pub mod pages;
 pub mod parts;

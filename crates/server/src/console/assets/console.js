@@ -115,7 +115,7 @@
         scales: { y: { range: (_, low, high) => [0, Math.max(64, high * 1.1)] } },
         axes: [
           { ...axis, space: 70, values: "{HH}:{mm}:{ss}" },
-          { ...axis, size: 66, values: (_, ticks) => ticks.map((v) => v + " MiB") },
+          { ...axis, size: 78, values: (_, ticks) => ticks.map((v) => v + " MiB") },
         ],
         series: [{}, ...roles.map((role, i) => ({
           label: role, stroke: resolve(role), width: 1.75, points: { show: false }, dash: i % 2 ? [6, 3] : undefined,

@@ -236,7 +236,6 @@ fn connections(it: &EnvironmentView) -> Markup {
             }
             @if let Some(it) = &it.budget { div.body { (budget(it)) } }
             @else { div.empty { "Only what is declared has a budget." } }
-            footer { (cli(&format!("springtide explain {}", it.summary.name))) }
         }
     }
 }

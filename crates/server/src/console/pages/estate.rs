@@ -136,7 +136,7 @@ fn badges(it: &EnvironmentSummary, frame: &Frame) -> Option<Markup> {
 
 /// The peak that is on, or the next.
 pub fn peak_word(peak: &PeakView, now: i64) -> Markup {
-    let (tone, when) = if peak.active { (Tone::Info, "until ") } else { (Tone::Quiet, "") };
+    let (tone, when) = if peak.active { (Tone::Info, "ends ") } else { (Tone::Quiet, "begins ") };
     let at = if peak.active { peak.to } else { peak.from };
     html! { span.state.(tone.class()) { (icon(Icon::Peak)) "peak " (peak.name) " ×" (peak.multiplier) " " (when) (until(at, now)) } }
 }
