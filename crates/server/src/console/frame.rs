@@ -180,7 +180,12 @@ pub fn plan_entry(section: Section, waiting: u64, along: bool) -> Markup {
 fn foot(frame: &Frame) -> Markup {
     html! {
         span { "Springtide " (env!("CARGO_PKG_VERSION")) }
-        span.keys { kbd { "/" } " find  " kbd { "g" } " " kbd { "e" } " estate  " kbd { "g" } " " kbd { "p" } " plan  " kbd { "g" } " " kbd { "o" } " operations" }
+        div.keys {
+            span { kbd { "/" } " find" }
+            span { kbd { "g" } " " kbd { "e" } " estate" }
+            span { kbd { "g" } " " kbd { "p" } " plan" }
+            span { kbd { "g" } " " kbd { "o" } " operations" }
+        }
         span.grow {}
         form.inline action="/theme" method="post" {
             (frame.token())

@@ -2,7 +2,7 @@
 //! was done, and the end of a log.
 
 use maud::{Markup, html};
-use springtide_api::{EnvironmentPlanView, EnvironmentView, LogView, NumberView, RoleView, State};
+use springtide_api::{EnvironmentView, LogView, NumberView, RoleView, State};
 
 use super::estate::{drift, peak_word};
 use super::plan::step;
@@ -49,7 +49,7 @@ pub fn live(frame: &Frame, it: &EnvironmentView, beside: &Beside) -> Markup {
                 (log(it, beside))
             }
             div {
-                (planned(it.plan.as_ref(), &short.name, short.declared))
+                (planned(it))
                 @if !it.drift.is_empty() { (drift(&it.drift, frame.now)) }
                 (connections(it))
                 (numbers(&it.numbers, &short.name))
@@ -192,15 +192,16 @@ fn log(it: &EnvironmentView, beside: &Beside) -> Markup {
                 }
                 Some(Ok(_)) => div.empty { "Nothing was written yet." },
                 Some(Err(why)) => div.empty { strong { "The log cannot be read." } (why) },
-                None => div.empty { "No role, no log." },
+                None => div.empty { "Nothing has run in it yet, so nothing was written." },
             }
-            footer { (cli(&format!("springtide logs -f {name}/{}", beside.log_role))) }
+            @if beside.log.is_some() { footer { (cli(&format!("springtide logs -f {name}/{}", beside.log_role))) } }
         }
     }
 }
 
-fn planned(plan: Option<&EnvironmentPlanView>, name: &str, declared: bool) -> Markup {
-    let plan = plan.filter(|plan| !plan.steps.is_empty() || !plan.waits.is_empty());
+fn planned(it: &EnvironmentView) -> Markup {
+    let (name, declared) = (&it.summary.name, it.summary.declared);
+    let plan = it.plan.as_ref().filter(|plan| !plan.steps.is_empty() || !plan.waits.is_empty());
     html! {
         section.card aria-labelledby="planned-title" {
             header {
@@ -216,6 +217,8 @@ fn planned(plan: Option<&EnvironmentPlanView>, name: &str, declared: bool) -> Ma
                     @for wait in &plan.waits { li { (word(Tone::Info, Icon::Frost, "waits")) " " (wait) } }
                 }
                 footer { a.button.primary href={ "/plan?environment=" (name) } { "Review the plan" } }
+            } @else if it.destroying.is_some() {
+                div.empty { "Only the rest of its destruction is left." }
             } @else if declared {
                 div.empty { "It is as the file declares it. Change the file, and the plan stands here within a second." }
             } @else {

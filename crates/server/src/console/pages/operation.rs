@@ -46,7 +46,7 @@ pub fn live(frame: &Frame, it: &OperationDetail, excerpts: &[Excerpt]) -> Markup
                 span { "plan " span.code { (operation.plan) } }
                 @if let Some(name) = &operation.environment { span { a href={ "/environments/" (name) } { (name) } } }
                 span { "began " (ago(operation.began, frame.now)) }
-                span { b { (operation.steps_done) } " of " (operation.steps_begun) " begun steps done" }
+                span { b { (operation.steps_done) } " of " (operation.steps_begun) @if running { " steps done so far" } @else { " steps done" } }
                 @match operation.ended {
                     Some(ended) => span { "took " b { (length(ended - operation.began)) } },
                     None if running => span { "for " b { (since(operation.began, frame.now)) } },

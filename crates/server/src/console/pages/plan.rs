@@ -139,10 +139,10 @@ fn approval(frame: &Frame, plan: &PlanView, only: Option<&str>) -> Markup {
             header { h2 #approve-title { "Approve" } span.note { "exactly this plan, " (plan.id) } }
             div.body {
                 @if names.len() > 1 {
-                    fieldset.inline {
+                    fieldset {
                         legend.muted.small { "Environments; the estate's own parts go with them" }
                         @for name in &names {
-                            label.check { input type="checkbox" name="environment" value=(name) checked[only.is_none_or(|only| only == *name)]; (name) } " "
+                            label.check { input type="checkbox" name="environment" value=(name) checked[only.is_none_or(|only| only == *name)]; (name) }
                         }
                     }
                 }
