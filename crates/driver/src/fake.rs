@@ -168,6 +168,10 @@ impl Driver for FakeDriver {
         Ok(DriverObservation { host: inner.host.clone(), workloads })
     }
 
+    fn fence(&self) -> Generation {
+        Generation(self.inner().fence)
+    }
+
     async fn ensure_workload(
         &self,
         workload: &ResolvedWorkload,

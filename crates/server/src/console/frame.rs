@@ -130,7 +130,7 @@ fn document(theme: Theme, now: Option<i64>, title: &str, body: &Markup) -> Marku
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="same-origin";
-                meta name="htmx-config" content=r#"{"history":false,"includeIndicatorCSS":false,"morphIgnore":["data-htmx-powered","open"]}"#;
+                meta name="htmx-config" content=r#"{"history":false,"includeIndicatorCSS":false,"noSwap":[204,304,"4xx","5xx"],"morphIgnore":["data-htmx-powered","open"]}"#;
                 link rel="icon" type="image/svg+xml" href=(asset("mark.svg"));
                 link rel="stylesheet" href=(asset("vendor/uplot.min.css"));
                 link rel="stylesheet" href=(asset("console.css"));

@@ -132,6 +132,11 @@
   document.addEventListener("htmx:sse:error", () => offline(true));
   document.addEventListener("htmx:error", () => offline(true));
   document.addEventListener("htmx:sse:after:connection", () => offline(false));
+  // A session that ended shows itself as a way to the log-in page: go there instead of showing it in here.
+  document.addEventListener("htmx:before:response", (event) => {
+    const answer = event.detail.ctx.response.raw;
+    if (answer.redirected && new URL(answer.url).pathname === "/login") { event.preventDefault(); location.reload(); }
+  });
   // The server says that the page is another one now: logged out, or a newer version of the console.
   document.addEventListener("reload", () => location.reload());
   document.addEventListener("htmx:after:swap", () => { draw(); follow(); tick(); });

@@ -1,0 +1,1 @@
+//! Tests of control, over the world in memory.

@@ -1,0 +1,335 @@
+//! Work: operations, each one environment's part of a plan, a few at the same time.
+//!
+//! The estate's own parts come first, and who copies a template waits for who builds it. While anything
+//! runs this controller holds the operation lock, so that no command acts beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::json;
+use springtide_core::names::EnvironmentName;
+use springtide_core::plan::{Action, EnvironmentPlan};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::backoff::Failures;
+use super::{Control, ControlError, Snapshot};
+use crate::execute::{ExecuteError, Execution, Progress, begin, chain, run};
+use crate::locks::{ActLock, LockError};
+use crate::store::{ControllerKind, EventKind, NewEvent, StoreError};
+
+/// An operation that runs.
+pub(super) struct Running {
+    pub operation: u64,
+    pub plan: String,
+    cancelled: Mutex<Option<String>>,
+}
+
+impl Running {
+    pub fn cancel(&self, by: &str) {
+        self.cancelled.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| by.to_owned());
+    }
+
+    fn cancelled_by(&self) -> Option<String> {
+        self.cancelled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// How an operation of a batch came out, for those that wait for it.
+type Outcome = watch::Receiver<Option<bool>>;
+
+impl Control {
+    /// Approves a plan, or the parts of some environments of it, and begins it. Returns the numbers of
+    /// the operations; the same plan approved again while it runs gives the same numbers.
+    pub async fn approve(
+        self: &Arc<Self>,
+        plan: &str,
+        environments: Option<&[EnvironmentName]>,
+        by: &str,
+    ) -> Result<Vec<u64>, ControlError> {
+        let chosen = |name: &Option<EnvironmentName>| match (environments, name) {
+            (None, _) | (_, None) => true,
+            (Some(only), Some(name)) => only.contains(name),
+        };
+        if let Some(held) = self.held()? {
+            return Err(ControlError::Held(held));
+        }
+        let under_way: Vec<u64> = {
+            let state = self.state();
+            let same = state.running.iter().filter(|(name, it)| it.plan == plan && chosen(name));
+            same.map(|(_, it)| it.operation).collect()
+        };
+        if !under_way.is_empty() {
+            return Ok(under_way);
+        }
+        let snapshot = self.refresh().await?;
+        if let Some(why) = &snapshot.refusal {
+            return Err(ControlError::Invalid(why.clone()));
+        }
+        if snapshot.plan.id != plan {
+            return Err(ControlError::Stale { given: plan.to_owned(), now: snapshot.plan.id.clone() });
+        }
+        if !snapshot.plan.refusals.is_empty() {
+            return Err(ControlError::Refused(snapshot.plan.refusals.clone()));
+        }
+        for name in environments.unwrap_or_default() {
+            if !snapshot.checked.environments.iter().any(|it| it.name == *name) {
+                return Err(ControlError::NoSuch { what: "environment", name: name.to_string() });
+            }
+        }
+        let parts = snapshot.plan.environments.iter();
+        let parts = parts.filter(|part| !part.steps.is_empty() && chosen(&part.environment)).cloned().collect();
+        self.work(&snapshot, parts, by)
+    }
+
+    /// Begins an operation for each part and lets them run; returns their numbers.
+    pub(super) fn work(
+        self: &Arc<Self>,
+        snapshot: &Arc<Snapshot>,
+        parts: Vec<EnvironmentPlan>,
+        by: &str,
+    ) -> Result<Vec<u64>, ControlError> {
+        if parts.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.stopping() {
+            return Err(ControlError::Stopping);
+        }
+        {
+            let state = self.state();
+            if let Some((name, it)) = parts.iter().find_map(|part| state.running.get_key_value(&part.environment)) {
+                let environment = name.as_ref().map_or("the estate's own parts".to_owned(), ToString::to_string);
+                return Err(ControlError::Busy { environment, operation: it.operation });
+            }
+        }
+        self.may_act()?;
+        let begun = self.begin(snapshot, parts, by);
+        // With nothing begun the lock is not needed.
+        self.rest();
+        begun
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        snapshot: &Arc<Snapshot>,
+        parts: Vec<EnvironmentPlan>,
+        by: &str,
+    ) -> Result<Vec<u64>, ControlError> {
+        let epoch = self.epoch()?;
+        let mut numbers = Vec::with_capacity(parts.len());
+        let mut builders: BTreeMap<String, Outcome> = BTreeMap::new();
+        let mut estate: Option<Outcome> = None;
+        for part in parts {
+            let execution = Execution {
+                estate: &self.estate,
+                checked: &snapshot.checked,
+                seen: &snapshot.seen,
+                now: snapshot.at,
+                clock: self.settings.clock.clone(),
+                epoch,
+                by,
+            };
+            let operation = match begin(&execution, &snapshot.plan.id, std::slice::from_ref(&part)) {
+                Ok(operation) => operation,
+                Err(error) if numbers.is_empty() => return Err(error.into()),
+                // What was begun goes on; the rest is found again by the next pass.
+                Err(error) => {
+                    self.note(&error.into());
+                    break;
+                }
+            };
+            numbers.push(operation);
+            let running = Arc::new(Running { operation, plan: snapshot.plan.id.clone(), cancelled: Mutex::default() });
+            self.state().running.insert(part.environment.clone(), Arc::clone(&running));
+            let (ended, outcome) = watch::channel(None);
+            let mut after: Vec<Outcome> = estate.iter().cloned().collect();
+            for step in &part.steps {
+                match &step.action {
+                    Action::BuildTemplate { key, .. } => {
+                        builders.insert(key.clone(), outcome.clone());
+                    }
+                    Action::CopyTemplate { key, .. } => {
+                        let other = builders.get(key).filter(|it| !it.same_channel(&outcome));
+                        after.extend(other.cloned());
+                    }
+                    _ => {}
+                }
+            }
+            if part.environment.is_none() {
+                estate = Some(outcome);
+            }
+            let (control, snapshot, by) = (Arc::clone(self), Arc::clone(snapshot), by.to_owned());
+            tokio::spawn(async move {
+                let work = Work { control: &control, snapshot: &snapshot, running: &running, by: &by, epoch };
+                let done = work.whole(&part, after).await;
+                ended.send_replace(Some(done));
+                control.state().running.remove(&part.environment);
+                control.rest();
+                control.kick.notify_one();
+            });
+        }
+        Ok(numbers)
+    }
+
+    /// Takes the operation lock and sees that the newest epoch is ours. A command that acted since the
+    /// last time took one of its own, and is done; then we take a newer one. Another server is never
+    /// taken over from.
+    fn may_act(&self) -> Result<(), ControlError> {
+        let mine = self.epoch()?;
+        let store = &self.estate.store;
+        {
+            let mut state = self.state();
+            if state.act.is_none() {
+                let lock = ActLock::take(&self.estate.state, "serve", self.now());
+                state.act = Some(lock.map_err(|error| match error {
+                    LockError::Held(holder) => ControlError::Acting(holder),
+                    LockError::Io { path, source } => ControlError::File { path, source },
+                })?);
+            }
+        }
+        let newest = store.newest_epoch()?;
+        match newest {
+            Some(record) if record.epoch == mine => Ok(()),
+            Some(record) if record.kind == ControllerKind::Server => {
+                let error = ControlError::Fenced { ours: mine.0, newest: record.epoch.0, by: record.by };
+                self.note(&error);
+                self.rest();
+                Err(error)
+            }
+            _ => {
+                let by = format!("springtide serve, pid {}", std::process::id());
+                for (operation, step) in self.take_epoch(&by)? {
+                    tracing::info!(operation, step, "was cut off");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the operation lock back when nothing runs.
+    fn rest(&self) {
+        let mut state = self.state();
+        if state.running.is_empty() {
+            state.act = None;
+        }
+    }
+
+    /// Waits until no operation runs.
+    pub async fn idle(&self) {
+        while !self.state().running.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// One operation at work.
+struct Work<'a> {
+    control: &'a Arc<Control>,
+    snapshot: &'a Snapshot,
+    running: &'a Running,
+    by: &'a str,
+    epoch: crate::store::Epoch,
+}
+
+impl Work<'_> {
+    /// Waits for what comes before, does the part, and remembers how it came out. Whether it is done.
+    async fn whole(&self, part: &EnvironmentPlan, after: Vec<Outcome>) -> bool {
+        let control = self.control;
+        let store = &control.estate.store;
+        for mut before in after {
+            let done = before.wait_for(Option::is_some).await.is_ok_and(|outcome| *outcome == Some(true));
+            if !done {
+                let outcome = "not begun: what it needs failed";
+                if let Err(error) = store.end(self.epoch, self.running.operation, outcome, control.now()) {
+                    control.note(&error.into());
+                }
+                return false;
+            }
+        }
+        let Ok(_permit) = control.permits.acquire().await else { return false };
+        let execution = Execution {
+            estate: &control.estate,
+            checked: &self.snapshot.checked,
+            seen: &self.snapshot.seen,
+            now: self.snapshot.at,
+            clock: control.settings.clock.clone(),
+            epoch: self.epoch,
+            by: self.by,
+        };
+        let done = run(&execution, self.running.operation, std::slice::from_ref(part), self).await;
+        let name = &part.environment;
+        let Err(error) = done else {
+            control.state().failures.remove(name);
+            return true;
+        };
+        match error {
+            ExecuteError::Cancelled(_) => {
+                if self.running.cancelled_by().is_some()
+                    && let Err(error) = store.disapprove(self.epoch, name.as_ref())
+                {
+                    control.note(&error.into());
+                }
+            }
+            ExecuteError::Held { .. } => {}
+            ExecuteError::Journal(StoreError::Fenced { ours, newest, by }) => {
+                control.note(&ControlError::Fenced { ours, newest, by });
+            }
+            error => {
+                tracing::warn!(operation = self.running.operation, "{}", chain(&error));
+                let mut state = control.state();
+                let seed = control.settings.seed ^ self.running.operation;
+                let failures = Failures::after(state.failures.get(name), Instant::now(), seed);
+                state.failures.insert(name.clone(), failures);
+            }
+        }
+        false
+    }
+}
+
+impl Progress for Work<'_> {
+    fn begin(&self, _: usize, _: usize, _: Option<&EnvironmentName>, _: &str) {}
+
+    fn note(&self, text: &str) {
+        let data = json!({ "text": text });
+        let operation = Some(self.running.operation);
+        let note = NewEvent { kind: EventKind::Note, environment: None, operation, data };
+        if let Err(error) = self.control.estate.store.append(&[note], self.control.now()) {
+            self.control.note(&error.into());
+        }
+    }
+
+    fn end(&self, _: usize, _: Option<&str>) {}
+
+    fn cancelled(&self) -> bool {
+        self.control.stopping() || self.running.cancelled_by().is_some()
+    }
+
+    fn why(&self) -> String {
+        match self.running.cancelled_by() {
+            Some(by) => format!("cancelled by {by}"),
+            None => "stopped".to_owned(),
+        }
+    }
+}
+
+/// Parts in an order in which they may begin: the estate's own first. Who copies a template that nobody
+/// has built and nobody of them builds is left out until it is there.
+pub(super) fn ready(parts: Vec<EnvironmentPlan>, templates: &BTreeSet<String>) -> Vec<EnvironmentPlan> {
+    let built: BTreeSet<String> = parts
+        .iter()
+        .flat_map(|part| &part.steps)
+        .filter_map(|step| match &step.action {
+            Action::BuildTemplate { key, .. } => Some(key.clone()),
+            _ => None,
+        })
+        .collect();
+    let can = |part: &EnvironmentPlan| {
+        part.steps.iter().all(|step| match &step.action {
+            Action::CopyTemplate { key, .. } => templates.contains(key) || built.contains(key),
+            _ => true,
+        })
+    };
+    let mut parts: Vec<EnvironmentPlan> = parts.into_iter().filter(can).collect();
+    parts.sort_by_key(|part| part.environment.is_some());
+    parts
+}
