@@ -12,6 +12,8 @@ pub struct OperationView {
     pub plan: String,
     /// The environment it is for; none for the estate's own parts, or if it is for several.
     pub environment: Option<String>,
+    /// Who asked for it; none in journals of the first release.
+    pub by: Option<String>,
     /// When it began, seconds since 1970.
     pub began: i64,
     /// When it ended, seconds since 1970; none while it runs or if it was cut off.

@@ -18,6 +18,8 @@ pub struct PlanSummary {
     pub destructive: u64,
     /// Environments that cannot be planned; with any, nothing is applied.
     pub refusals: u64,
+    /// Environments (the estate's own parts count as one) whose steps wait for somebody's approval.
+    pub approvals: u64,
 }
 
 /// What is left to do.
@@ -25,8 +27,6 @@ pub struct PlanSummary {
 pub struct PlanView {
     /// Its short name; approving names it.
     pub id: String,
-    /// When it was made, seconds since 1970.
-    pub at: i64,
     /// Digest of estate file and observation that it was made from.
     pub inputs: String,
     /// The same in numbers.
@@ -48,6 +48,32 @@ pub struct EnvironmentPlanView {
     pub steps: Vec<PlanStepView>,
     /// What is not done, and what it waits for.
     pub waits: Vec<String>,
+    /// What becomes of the steps; none if there are none.
+    pub verdict: Option<Verdict>,
+}
+
+/// What becomes of steps that are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// They were approved and not brought to their end: they go on without asking.
+    GoOn,
+    /// They put drift right, without asking.
+    Heal,
+    /// They finish a destruction past the point of no return.
+    Finish,
+    /// They wait: the stop switch is set.
+    Held,
+    /// They wait: an operation has the environment in hand.
+    Running,
+    /// They wait for somebody's approval.
+    Approval,
+    /// They wait: the environment's rule says that drift is only told.
+    Report,
+    /// They wait: a freeze lets nothing through that interrupts people.
+    Freeze,
+    /// They wait a while, because it failed just now.
+    Pause,
 }
 
 /// A step that is left.
