@@ -1,8 +1,8 @@
 //! Masking: whatever a part of the estate says, a secret of the estate is not told, and no terminal steered.
 
+use crate::secrets::SecretStore;
 use secrecy::{ExposeSecret as _, SecretString};
 use springtide_core::workload::SecretName;
-use crate::secrets::SecretStore;
 
 /// Shorter values match by chance.
 const SHORTEST: usize = 12;

@@ -82,7 +82,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Err(Refused::new(status, "E0932", detail, "see /api/v1/openapi.json"));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|_| Refused::malformed("the body was cut off"))?;
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|_| Refused::malformed("the body was cut off"))?;
         // serde_json goes 128 levels deep and no further.
         serde_json::from_slice(&bytes).map(Self).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Refused::unfit(format!("the body does not fit: {error}")),

@@ -61,7 +61,7 @@ pub enum Unaccepted {
 /// `bytes` random bytes as hex.
 fn random(bytes: usize) -> std::io::Result<String> {
     let mut buffer = vec![0; bytes];
-    getrandom::fill(&mut buffer).map_err(std::io::Error::other)?;
+    getrandom::fill(&mut buffer).map_err(|error| std::io::Error::other(error.to_string()))?;
     Ok(buffer.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -77,13 +77,7 @@ pub enum MakeError {
 }
 
 /// Makes a token that is good for `lifetime_s` seconds.
-pub fn make_token(
-    store: &Store,
-    name: &str,
-    scope: Scope,
-    lifetime_s: i64,
-    now: i64,
-) -> Result<TokenMade, MakeError> {
+pub fn make_token(store: &Store, name: &str, scope: Scope, lifetime_s: i64, now: i64) -> Result<TokenMade, MakeError> {
     let (id, secret) = (random(6)?, random(24)?);
     let expires = now.saturating_add(lifetime_s.clamp(1, YEAR_S));
     let token = TokenView { id, name: name.to_owned(), scope, made: now, expires, revoked: None };

@@ -76,8 +76,13 @@ async fn connection(
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(served);
     let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        _ = told.wait_for(|told| *told) => {
+        ended = served.as_mut() => Some(ended),
+        // A sender that is gone says the same.
+        _ = told.changed() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
             served.as_mut().graceful_shutdown();
             served.await
         }

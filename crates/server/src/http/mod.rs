@@ -32,9 +32,9 @@ use springtide_core::workload::SecretRef;
 use springtide_data::mask::Mask;
 use tokio::sync::Semaphore;
 
+use self::problem::Refused;
 use crate::control::Control;
 use crate::execute::Clock;
-use self::problem::Refused;
 
 pub use routes::document;
 

@@ -28,7 +28,7 @@ impl App {
         let name = named(name)?;
         let snapshot = snapshot(self)?;
         let mask = self.mask().await;
-        let records = self.control.estate().store.operations_before(None, Some(name.as_str()), MOST)?;
+        let records = self.control.estate().store.operations_before(u64::MAX, Some(&name), MOST)?;
         let operations = records.iter().map(|record| view::operation(record, &mask)).collect();
         view::environment(&snapshot, &name, operations)
             .ok_or_else(|| Refused::no_such(&format!("environment {name}"), "springtide status"))

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use springtide_api::EstateView;
+use springtide_core::names::EnvironmentName;
 
 use crate::control::Snapshot;
 use crate::http::problem::Refused;
@@ -28,9 +29,12 @@ impl App {
         let mask = self.mask().await;
         let held = self.control.held()?.as_ref().map(view::held);
         let store = &self.control.estate().store;
-        let last = |name: Option<&springtide_core::names::EnvironmentName>| {
-            let found = store.operations_before(None, name.map(|it| it.as_str()), 1).ok()?;
-            found.first().map(|record| view::operation(record, &mask))
+        let last = |name: Option<&EnvironmentName>| {
+            let found = match name {
+                Some(name) => store.last_operation(name.as_str()).ok()?,
+                None => store.operations(1).ok()?.into_iter().next(),
+            };
+            found.map(|record| view::operation(&record, &mask))
         };
         Ok(view::estate(&snapshot, held, last))
     }

@@ -94,7 +94,8 @@ impl App {
         };
         let read = tokio::task::spawn_blocking(move || tail(&file, most, after)).await;
         let read = read.map_err(|error| Refused::internal(error.to_string()))?;
-        let (lines, place) = read.map_err(|error| Refused::internal(format!("cannot read the log of {id}: {error}")))?;
+        let (lines, place) =
+            read.map_err(|error| Refused::internal(format!("cannot read the log of {id}: {error}")))?;
         let mask = self.mask().await;
         let lines = lines.iter().map(|line| mask.apply(line)).collect();
         Ok(LogView { workload: id.to_string(), lines, next: cursor::make(List::Log, place) })

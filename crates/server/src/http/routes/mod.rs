@@ -1,5 +1,7 @@
 //! The routes by topic, each with its description.
 
+#![allow(unused_qualifications, reason = "utoipa's macro names the types of parameters once more")]
+
 mod environments;
 mod estate;
 mod events;
@@ -76,11 +78,7 @@ fn finish(described: &mut OpenApi) {
     let components = described.components.get_or_insert_default();
     components.add_security_scheme("token", token);
     for (path, item) in &mut described.paths.paths {
-        for (method, operation) in [
-            ("GET", &mut item.get),
-            ("POST", &mut item.post),
-            ("DELETE", &mut item.delete),
-        ] {
+        for (method, operation) in [("GET", &mut item.get), ("POST", &mut item.post), ("DELETE", &mut item.delete)] {
             let Some(operation) = operation else { continue };
             let need = NEEDS.iter().find(|(one, of, _)| *one == method && of == path).map(|(_, _, need)| *need);
             if let Some(Need::Scope(scope)) = need {

@@ -58,8 +58,8 @@ pub async fn list(State(app): State<Arc<App>>, Query(wanted): Query<Wanted>) -> 
     let limit = within(wanted.limit, 50, 500)?;
     let before = wanted.cursor.as_deref().map(|text| cursor::read(List::Operations, text)).transpose()?;
     let environment = wanted.environment.as_deref().map(named).transpose()?;
-    let name = environment.as_ref().map(|it| it.as_str());
-    let records = app.control.estate().store.operations_before(before, name, limit)?;
+    let records =
+        app.control.estate().store.operations_before(before.unwrap_or(u64::MAX), environment.as_ref(), limit)?;
     let mask = app.mask().await;
     let full = records.len() == limit as usize;
     let next = records.last().filter(|last| full && last.id > 1).map(|last| cursor::make(List::Operations, last.id));
@@ -70,13 +70,12 @@ impl App {
     /// An operation with its steps.
     pub async fn operation_detail(self: &Arc<Self>, number: u64) -> Result<OperationDetail, Refused> {
         let store = &self.control.estate().store;
-        let found = store.operations_before(Some(number.saturating_add(1)), None, 1)?;
-        let Some(record) = found.first().filter(|record| record.id == number) else {
+        let Some(record) = store.operation(number)? else {
             return Err(Refused::no_such(&format!("operation {number}"), "springtide history"));
         };
         let mask = self.mask().await;
         let steps = store.steps(number)?.iter().map(|step| view::step(step, &mask)).collect();
-        Ok(OperationDetail { operation: view::operation(record, &mask), steps })
+        Ok(OperationDetail { operation: view::operation(&record, &mask), steps })
     }
 }
 

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use springtide_api::{Approved, ApproveRequest, PlanView};
+use springtide_api::{ApproveRequest, Approved, PlanView};
 use springtide_core::digest::Digest;
 use springtide_core::names::EnvironmentName;
 

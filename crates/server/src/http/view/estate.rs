@@ -4,11 +4,11 @@ use springtide_api::{
     BudgetBar, EnvironmentSummary, EstateView, HeldView, HostView, NoteView, OperationView, PeakView, RoleState,
 };
 use springtide_core::check::{CheckedEnvironment, CheckedPeak};
+use springtide_core::layout::Slot;
 use springtide_core::names::EnvironmentName;
 use springtide_core::observe::EnvironmentObservation;
 use springtide_core::plan::environment::{base_url, certificate_until};
 use springtide_core::role::Role;
-use springtide_core::layout::Slot;
 use springtide_core::sizing::{SizedEnvironment, size};
 
 use super::{drift, plan_summary, role};
