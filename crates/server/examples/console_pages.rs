@@ -48,9 +48,9 @@ fn pages(theme: Theme) -> Vec<(&'static str, Markup)> {
             "environment-troubled",
             show(&held, Section::Estate, environment::live(&held, &s::troubled_environment(), &Default::default())),
         ),
-        ("plan", show(&frame, Section::Plan, plan::content(&frame, &s::plan(), Some("prod")))),
-        ("plan-empty", show(&frame, Section::Plan, plan::content(&frame, &s::empty_plan(), None))),
-        ("plan-refused", show(&frame, Section::Plan, plan::content(&frame, &s::refused_plan(), None))),
+        ("plan", show(&frame, Section::Plan, plan::content(&frame, &s::plan(), s::NOW - 3, Some("prod")))),
+        ("plan-empty", show(&frame, Section::Plan, plan::content(&frame, &s::empty_plan(), s::NOW - 3, None))),
+        ("plan-refused", show(&frame, Section::Plan, plan::content(&frame, &s::refused_plan(), s::NOW - 3, None))),
         (
             "operation",
             show(

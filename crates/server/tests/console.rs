@@ -32,7 +32,7 @@ fn a_whole_page_has_no_inline_style_or_script() {
     let whole = [
         page(&frame, Section::Estate, "acme", Some("/live"), &estate::live(&frame, &s::estate())),
         page(&frame, Section::Estate, "prod", None, &environment::live(&frame, &s::environment(), &s::beside())),
-        page(&frame, Section::Plan, "plan", None, &plan::content(&frame, &s::plan(), None)),
+        page(&frame, Section::Plan, "plan", None, &plan::content(&frame, &s::plan(), s::NOW - 3, None)),
         page(&frame, Section::Operations, "operations", None, &operation::list(&frame, &s::operations(), None)),
         login::page(Theme::Dark, "code", None),
         problem::page(Theme::System, &s::problem()),
@@ -57,7 +57,7 @@ fn every_form_that_changes_something_carries_the_token() {
     let all = [
         page(&s::frame(), Section::Estate, "acme", None, &estate::live(&s::frame(), &s::estate())),
         page(&frame, Section::Estate, "acme", None, &estate::live(&frame, &s::estate())),
-        plan::content(&s::frame(), &s::plan(), None),
+        plan::content(&s::frame(), &s::plan(), s::NOW - 3, None),
         operation::live(&s::frame(), &s::detail(OperationState::Running), &[]),
     ];
     let mut seen = 0;
@@ -129,8 +129,8 @@ fn what_somebody_wrote_stays_text() {
         page(&frame, Section::Estate, bad, None, &estate::live(&frame, &s::estate())),
         environment::live(&frame, &one, &beside),
         environment::live(&frame, &one, &environment::Beside { log: Some(Err(bad.into())), ..beside.clone() }),
-        plan::content(&frame, &left, Some(bad)),
-        plan::content(&frame, &refused, None),
+        plan::content(&frame, &left, s::NOW - 3, Some(bad)),
+        plan::content(&frame, &refused, s::NOW - 3, None),
         plan::stale(bad),
         operation::live(&frame, &done, &[excerpt]),
         login::page(Theme::System, bad, Some(bad)),
@@ -157,14 +157,14 @@ fn a_held_estate_says_so_first_on_every_page() {
     insta::assert_snapshot!("estate-held", text);
     for markup in [
         environment::live(&frame, &s::environment(), &s::beside()),
-        plan::content(&frame, &s::plan(), None),
+        plan::content(&frame, &s::plan(), s::NOW - 3, None),
         operation::list(&frame, &s::operations(), None),
     ] {
         let text = markup.into_string();
         assert!(text.starts_with("<section class=\"banner warn\" aria-label=\"Held\">"), "{text}");
         assert!(text.contains("wrokers"), "{text}");
     }
-    let plan = plan::content(&frame, &s::plan(), None).into_string();
+    let plan = plan::content(&frame, &s::plan(), s::NOW - 3, None).into_string();
     assert!(plan.contains("type=\"submit\" disabled"), "{plan}");
 }
 
@@ -179,7 +179,7 @@ fn what_is_unknown_or_broken_is_told_in_words() {
 
 #[test]
 fn a_plan_shows_what_interrupts_people_first() {
-    let text = lines(plan::content(&s::frame(), &s::plan(), Some("prod")));
+    let text = lines(plan::content(&s::frame(), &s::plan(), s::NOW - 3, Some("prod")));
     insta::assert_snapshot!("plan", text);
     let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}"));
     assert!(place("run prod/web") < place("run prod/pooler"), "the longest interruption first");
@@ -187,7 +187,7 @@ fn a_plan_shows_what_interrupts_people_first() {
     let mut removing = s::plan();
     removing.environments[2].steps.push(s::plan_step("remove its data", Risk::Destructive, 0, "destroyed"));
     removing.summary.destructive = 1;
-    let text = plan::content(&s::frame(), &removing, None).into_string();
+    let text = plan::content(&s::frame(), &removing, s::NOW - 3, None).into_string();
     assert!(text.find("remove its data") < text.find("run prod/web"));
     assert!(text.contains("name=\"destructive\" value=\"yes\" required"), "{text}");
 }
@@ -195,10 +195,10 @@ fn a_plan_shows_what_interrupts_people_first() {
 #[test]
 fn an_empty_or_refused_plan_cannot_be_approved() {
     for plan in [s::empty_plan(), s::refused_plan()] {
-        let text = plan::content(&s::frame(), &plan, None).into_string();
+        let text = plan::content(&s::frame(), &plan, s::NOW - 3, None).into_string();
         assert!(!text.contains("/plan/approve"), "{text}");
     }
-    let text = plan::content(&Frame { operate: false, ..s::frame() }, &s::plan(), None).into_string();
+    let text = plan::content(&Frame { operate: false, ..s::frame() }, &s::plan(), s::NOW - 3, None).into_string();
     assert!(!text.contains("type=\"submit\""), "{text}");
 }
 

@@ -43,8 +43,10 @@ pub fn asset(name: &str) -> String {
 }
 
 /// Answers with a file.
-pub async fn serve(Path((_, name)): Path<(String, String)>) -> Response {
-    let Some(file) = Files::get(&name) else { return StatusCode::NOT_FOUND.into_response() };
+pub async fn serve(Path(path): Path<String>) -> Response {
+    // The digest before the name is for browsers; whatever it is, there is one version of each file.
+    let name = path.split_once('/').map_or("", |(_, name)| name);
+    let Some(file) = Files::get(name) else { return StatusCode::NOT_FOUND.into_response() };
     let kind = match name.rsplit('.').next() {
         Some("css") => "text/css; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",

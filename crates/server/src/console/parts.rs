@@ -4,7 +4,7 @@
 //! writes an inline style or script: the content security policy would drop it.
 
 use maud::{Markup, PreEscaped, html};
-use springtide_api::{BudgetBar, BudgetView, Health, OperationState, OperationView, Risk, State};
+use springtide_api::{BudgetBar, BudgetView, Health, OperationState, OperationView, Risk, State, Verdict};
 
 /// How something is to be taken; the class that gives it its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +167,21 @@ pub fn risk(risk: Risk, interruption_s: u32) -> Markup {
     }
 }
 
+/// What becomes of steps that are left.
+pub fn verdict(of: Verdict) -> Markup {
+    match of {
+        Verdict::Approval => word(Tone::Warn, Icon::Ring, "waits for approval"),
+        Verdict::GoOn => word(Tone::Info, Icon::Turning, "goes on by itself"),
+        Verdict::Heal => word(Tone::Info, Icon::Turning, "heals by itself"),
+        Verdict::Running => word(Tone::Info, Icon::Turning, "under way"),
+        Verdict::Finish => word(Tone::Bad, Icon::Cross, "finishes its destruction"),
+        Verdict::Held => word(Tone::Warn, Icon::Pause, "waits: held"),
+        Verdict::Report => word(Tone::Warn, Icon::Triangle, "left, by rule"),
+        Verdict::Freeze => word(Tone::Info, Icon::Frost, "waits: frozen"),
+        Verdict::Pause => word(Tone::Warn, Icon::Pause, "waits after a failure"),
+    }
+}
+
 /// A command to copy.
 pub fn cli(command: &str) -> Markup {
     html! {
@@ -322,7 +337,7 @@ pub fn budget(budget: &BudgetView) -> Markup {
         }
         table.table.compact {
             caption.sr { "Connection budget, line by line" }
-            thead { tr { th scope="col" { "For" } th scope="col" { "How" } th.num scope="col" { "Connections" } } }
+            thead { tr { th scope="col" { "For" } th scope="col" { "How" } th.num scope="col" { "Count" } } }
             tbody {
                 @for line in &budget.lines {
                     tr {

@@ -75,6 +75,7 @@ pub fn operation(id: u64, environment: &str, state: OperationState) -> Operation
         id,
         plan: format!("p-90f4118{id}"),
         environment: Some(environment.into()),
+        by: Some("maria".into()),
         began: NOW - 47,
         ended: (!running && state != OperationState::CutOff).then_some(NOW - 12),
         state,
@@ -315,7 +316,15 @@ pub fn log() -> LogView {
 }
 
 fn plan_summary() -> PlanSummary {
-    PlanSummary { id: "p-90f41189".into(), steps: 7, interrupting: 2, interruption_s: 11, destructive: 0, refusals: 0 }
+    PlanSummary {
+        id: "p-90f41189".into(),
+        steps: 7,
+        interrupting: 2,
+        interruption_s: 11,
+        destructive: 0,
+        refusals: 0,
+        approvals: 2,
+    }
 }
 
 pub fn plan_step(title: &str, risk: Risk, interruption_s: u32, reason: &str) -> PlanStepView {
@@ -331,7 +340,6 @@ pub fn plan_step(title: &str, risk: Risk, interruption_s: u32, reason: &str) -> 
 pub fn plan() -> PlanView {
     PlanView {
         id: "p-90f41189".into(),
-        at: NOW - 3,
         inputs: "77ab".into(),
         summary: plan_summary(),
         environments: vec![
@@ -339,6 +347,7 @@ pub fn plan() -> PlanView {
                 environment: None,
                 steps: vec![plan_step("run notice", Risk::Rolling, 0, "its configuration differs")],
                 waits: vec![],
+                verdict: Some(Verdict::Approval),
             },
             EnvironmentPlanView {
                 environment: Some("prod".into()),
@@ -359,6 +368,8 @@ pub fn plan() -> PlanView {
                     plan_step("run dev/web", Risk::None, 0, "it does not exist"),
                 ],
                 waits: vec![],
+                verdict: Some(Verdict::Approval),
+                verdict: Some(Verdict::Approval),
             },
         ],
         refusals: vec![],

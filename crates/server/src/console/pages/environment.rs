@@ -8,7 +8,7 @@ use super::estate::{drift, peak_word};
 use super::plan::step;
 use crate::console::frame::{Frame, banners};
 use crate::console::parts::{
-    Icon, Tone, ago, budget, bytes, cli, counted, health, icon, operation_line, since, state, until, utc, word,
+    Icon, Tone, ago, budget, bytes, cli, counted, health, icon, operation_line, since, state, until, utc, verdict, word,
 };
 
 /// Days before the end of a certificate from which on it is marked.
@@ -206,7 +206,10 @@ fn planned(it: &EnvironmentView) -> Markup {
         section.card aria-labelledby="planned-title" {
             header {
                 h2 #planned-title { "Planned" }
-                @if let Some(plan) = plan { span.note { (counted(plan.steps.len() as u64, "step")) } }
+                @if let Some(plan) = plan {
+                    span.note { (counted(plan.steps.len() as u64, "step")) }
+                    @if let Some(of) = plan.verdict { (verdict(of)) }
+                }
             }
             @if let Some(plan) = plan {
                 ol.list {

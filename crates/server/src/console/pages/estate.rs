@@ -29,7 +29,7 @@ pub fn live(frame: &Frame, estate: &EstateView) -> Markup {
         div.head {
             div.title { h1 { (estate.name) } }
             (cli("springtide status"))
-            p.facts { (sum(estate)) }
+            p.facts { (sum(frame, estate)) }
         }
         div.stack #tiles {
             @if estate.environments.is_empty() {
@@ -70,12 +70,16 @@ fn matches(environment: &EnvironmentSummary, search: &str) -> bool {
     search.split_whitespace().all(|part| texts.iter().flatten().any(|text| text.to_lowercase().contains(part)))
 }
 
-fn sum(estate: &EstateView) -> Markup {
+fn sum(frame: &Frame, estate: &EstateView) -> Markup {
     let all = estate.environments.len() as u64;
     let up = estate.environments.iter().filter(|it| it.health == Health::Up).count() as u64;
     html! {
         span { b { (up) } " of " b { (all) } " up" }
-        span { @if estate.plan.steps > 0 { (waiting_line(estate.plan.steps)) } @else { "nothing to review" } }
+        span {
+            @if frame.waiting > 0 { (waiting_line(frame.waiting)) }
+            @else if estate.plan.steps > 0 { (counted(estate.plan.steps, "step")) " left, nothing to review" }
+            @else { "nothing to review" }
+         }
         span { b { (estate.host.cpus) } @if estate.host.cpus == 1 { " core" } @else { " cores" } }
         span { b { (bytes(estate.host.memory_bytes)) } " memory" }
         span { b { (bytes(estate.host.free_disk_bytes)) } " free on disk" }
@@ -128,7 +132,7 @@ fn badges(it: &EnvironmentSummary, frame: &Frame) -> Option<Markup> {
         @if frame.held.is_some() { (word(Tone::Warn, Icon::Pause, "held")) }
         @if frozen.is_some() { (word(Tone::Info, Icon::Frost, "frozen")) }
         @if let Some(peak) = &it.peak { (peak_word(peak, frame.now)) }
-        @if it.steps_left > 0 { (word(Tone::Warn, Icon::Ring, &format!("{} to review", counted(it.steps_left, "step")))) }
+        @if it.steps_left > 0 { (word(Tone::Warn, Icon::Ring, &format!("{} left", counted(it.steps_left, "step")))) }
         @if it.drifted > 0 { (word(Tone::Warn, Icon::Triangle, &format!("{} drifted", it.drifted))) }
         @if !it.declared { (word(Tone::Quiet, Icon::Question, "not declared, left alone")) }
     })

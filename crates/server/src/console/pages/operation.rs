@@ -45,7 +45,7 @@ pub fn live(frame: &Frame, it: &OperationDetail, excerpts: &[Excerpt]) -> Markup
             p.facts {
                 span { "plan " span.code { (operation.plan) } }
                 @if let Some(name) = &operation.environment { span { a href={ "/environments/" (name) } { (name) } } }
-                span { "began " (ago(operation.began, frame.now)) }
+                span { "began " (ago(operation.began, frame.now)) @if let Some(by) = &operation.by { " by " b { (by) } } }
                 span { b { (operation.steps_done) } " of " (operation.steps_begun) @if running { " steps done so far" } @else { " steps done" } }
                 @match operation.ended {
                     Some(ended) => span { "took " b { (length(ended - operation.began)) } },
@@ -166,7 +166,7 @@ fn line(frame: &Frame, it: &OperationView) -> Markup {
             td { (operation_state(it.state)) @if let Some(outcome) = outcome { p.why { (outcome) } } }
             td data-label="of" { @if let Some(name) = &it.environment { a href={ "/environments/" (name) } { (name) } } @else { "estate" } }
             td data-label="plan" { span.code { (it.plan) } }
-            td data-label="began" { (ago(it.began, frame.now)) }
+            td data-label="began" { (ago(it.began, frame.now)) @if let Some(by) = &it.by { span.muted.small { " by " (by) } } }
             td.num data-label="took" {
                 @match it.ended { Some(ended) => (length(ended - it.began)), None if it.state == OperationState::Running => (since(it.began, frame.now)), None => "–" }
             }

@@ -5,13 +5,14 @@
 //! moved. The page itself does not change under the reader; it only tells that there is a newer plan.
 
 use maud::{Markup, html};
-use springtide_api::{EnvironmentPlanView, PlanStepView, PlanView, Risk};
+use springtide_api::{EnvironmentPlanView, PlanStepView, PlanView, Risk, Verdict};
 
+use crate::console::assets::version;
 use crate::console::frame::{Frame, banners};
-use crate::console::parts::{Icon, Tone, ago, cli, counted, icon, risk, word};
+use crate::console::parts::{Icon, Tone, ago, cli, counted, icon, risk, verdict, word};
 
-/// The page, with only one environment chosen if `only` names one.
-pub fn content(frame: &Frame, plan: &PlanView, only: Option<&str>) -> Markup {
+/// The page of a plan made at `at`, with only one environment chosen if `only` names one.
+pub fn content(frame: &Frame, plan: &PlanView, at: i64, only: Option<&str>) -> Markup {
     let empty = plan.environments.iter().all(|it| it.steps.is_empty() && it.waits.is_empty());
     html! {
         (banners(frame))
@@ -23,9 +24,9 @@ pub fn content(frame: &Frame, plan: &PlanView, only: Option<&str>) -> Markup {
                 @else if empty { (word(Tone::Good, Icon::Tick, "no changes")) }
             }
             (cli("springtide plan"))
-            p.facts { (sum(plan)) span { "made " (ago(plan.at, frame.now)) } }
+            p.facts { (sum(plan)) span { "made " (ago(at, frame.now)) } }
         }
-        div #stale aria-live="polite" hx-sse:connect={ "/plan/live?seen=" (plan.id) } hx-swap="innerHTML" {}
+        div #stale aria-live="polite" hx-sse:connect={ "/live/plan?seen=" (plan.id) "&v=" (version()) } hx-swap="innerHTML" {}
         @if !plan.refusals.is_empty() { (refusals(plan)) }
         @else if empty { (nothing(plan)) }
         @else { (steps(frame, plan, only)) }
@@ -115,7 +116,11 @@ fn steps(frame: &Frame, plan: &PlanView, only: Option<&str>) -> Markup {
             }
             @for part in &quiet {
                 section.card aria-label={ "Steps of " (name(part)) " that nobody notices" } {
-                    header { h2 { (name(part)) } span.note { "nobody notices" } }
+                    header {
+                        h2 { (name(part)) }
+                        span.note { "nobody notices" }
+                        @if let Some(of) = part.verdict { (verdict(of)) }
+                    }
                     ol.steps { @for it in part.steps.iter().filter(|it| !disturbs(it)) { (row(it, None)) } }
                 }
             }
@@ -134,11 +139,20 @@ fn approval(frame: &Frame, plan: &PlanView, only: Option<&str>) -> Markup {
     let names: Vec<&str> =
         plan.environments.iter().filter(|it| !it.steps.is_empty()).filter_map(|it| it.environment.as_deref()).collect();
     let held = frame.held.is_some();
+    let by_itself = |it: &EnvironmentPlanView| {
+        matches!(it.verdict, Some(Verdict::GoOn | Verdict::Heal | Verdict::Running | Verdict::Finish))
+    };
+    if plan.environments.iter().filter(|it| !it.steps.is_empty()).all(by_itself) {
+        return html! {
+            section.card { div.empty { strong { "Nothing to approve." } "What is left is done without asking: it was approved before." a href="/operations" { "Operations" } } }
+        };
+    }
     html! {
         section.card aria-labelledby="approve-title" {
             header { h2 #approve-title { "Approve" } span.note { "exactly this plan, " (plan.id) } }
             div.body {
                 @if names.len() > 1 {
+                    input type="hidden" name="choice" value="yes";
                     fieldset {
                         legend.muted.small { "Environments; the estate's own parts go with them" }
                         @for name in &names {
