@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod certificates;
+pub mod console;
 pub mod control;
 pub mod execute;
 mod failpoint;

@@ -69,6 +69,12 @@ impl Refused {
         self
     }
 
+    /// With another word of what to do next.
+    pub fn goes_on(mut self, next: &str) -> Self {
+        next.clone_into(&mut self.problem.next);
+        self
+    }
+
     /// With a header.
     pub fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
         self.headers.push((name, value.into()));

@@ -7,27 +7,20 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use axum::routing::{get, post};
-use serde::Deserialize;
+use axum::routing::post;
 
 use super::App;
 use super::auth::session_cookie;
-use super::body::Query;
 use super::credentials::{COOKIE, SESSION_S, begin_session};
 use super::problem::Refused;
 use crate::execute::chain;
 use crate::store::tokens::hash;
 
-/// Pages that begin and end a session.
+/// What ends a session; the page that begins one is the console's.
 pub(super) fn pages() -> Router<Arc<App>> {
-    Router::new().route("/login", get(login)).route("/logout", post(logout))
-}
-
-#[derive(Deserialize)]
-struct Login {
-    code: Option<String>,
+    Router::new().route("/logout", post(logout))
 }
 
 fn cookie(value: &str, seconds: i64) -> Result<HeaderValue, Refused> {
@@ -35,15 +28,13 @@ fn cookie(value: &str, seconds: i64) -> Result<HeaderValue, Refused> {
     HeaderValue::from_str(&text).map_err(|error| Refused::internal(error.to_string()))
 }
 
-async fn login(State(app): State<Arc<App>>, Query(asked): Query<Login>) -> Result<Response, Refused> {
-    let again = "springtide open --console makes a new link";
-    let refused = |detail: &str| Refused::new(StatusCode::UNAUTHORIZED, "E0930", detail, again);
-    let Some(code) = asked.code else { return Err(refused("this needs a login link")) };
-    let begun = begin_session(&app.control.estate().store, &code, (app.clock)());
-    match begun.map_err(|error| Refused::internal(chain(&error)))? {
-        Some(secret) => Ok(([(header::SET_COOKIE, cookie(&secret, SESSION_S)?)], Redirect::to("/")).into_response()),
-        None => Err(refused("the login link is unknown, was used, or has expired")),
-    }
+/// Begins a session with a login code: the cookie to set, or none if the code is unknown, was used, or has
+/// expired. A page asks for this by a form, never by opening a link: what looks at links ahead of people
+/// must not spend them.
+pub fn begin(app: &App, code: &str) -> Result<Option<HeaderValue>, Refused> {
+    let begun = begin_session(&app.control.estate().store, code, (app.clock)());
+    let secret = begun.map_err(|error| Refused::internal(chain(&error)))?;
+    secret.map(|secret| cookie(&secret, SESSION_S)).transpose()
 }
 
 async fn logout(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Refused> {

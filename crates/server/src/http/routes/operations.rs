@@ -55,18 +55,30 @@ fn number(text: &str) -> Result<u64, Refused> {
     )
 )]
 pub async fn list(State(app): State<Arc<App>>, Query(wanted): Query<Wanted>) -> Result<Json<OperationPage>, Refused> {
-    let limit = within(wanted.limit, 50, 500)?;
-    let before = wanted.cursor.as_deref().map(|text| cursor::read(List::Operations, text)).transpose()?;
-    let environment = wanted.environment.as_deref().map(named).transpose()?;
-    let records =
-        app.control.estate().store.operations_before(before.unwrap_or(u64::MAX), environment.as_ref(), limit)?;
-    let mask = app.mask().await;
-    let full = records.len() == limit as usize;
-    let next = records.last().filter(|last| full && last.id > 1).map(|last| cursor::make(List::Operations, last.id));
-    Ok(Json(OperationPage { items: records.iter().map(|record| view::operation(record, &mask)).collect(), next }))
+    let Wanted { environment, limit, cursor } = wanted;
+    Ok(Json(app.operation_page(environment.as_deref(), limit, cursor.as_deref()).await?))
 }
 
 impl App {
+    /// A page of operations, newest first.
+    pub async fn operation_page(
+        self: &Arc<Self>,
+        environment: Option<&str>,
+        limit: Option<u32>,
+        cursor: Option<&str>,
+    ) -> Result<OperationPage, Refused> {
+        let limit = within(limit, 50, 500)?;
+        let before = cursor.map(|text| cursor::read(List::Operations, text)).transpose()?;
+        let environment = environment.map(named).transpose()?;
+        let store = &self.control.estate().store;
+        let records = store.operations_before(before.unwrap_or(u64::MAX), environment.as_ref(), limit)?;
+        let mask = self.mask().await;
+        let full = records.len() == limit as usize;
+        let next =
+            records.last().filter(|last| full && last.id > 1).map(|last| cursor::make(List::Operations, last.id));
+        Ok(OperationPage { items: records.iter().map(|record| view::operation(record, &mask)).collect(), next })
+    }
+
     /// An operation with its steps.
     pub async fn operation_detail(self: &Arc<Self>, number: u64) -> Result<OperationDetail, Refused> {
         let store = &self.control.estate().store;
