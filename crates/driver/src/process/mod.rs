@@ -12,6 +12,7 @@
 //! The rule that keeps it right: nothing runs that is not recorded first, and nothing is believed
 //! that is not seen in `/proc` with its start time.
 
+mod bundles;
 mod cgroup;
 mod child;
 mod enter;
@@ -199,6 +200,10 @@ impl Driver for ProcessDriver {
         workload: &ResolvedWorkload,
         generation: Generation,
     ) -> Result<Ensured, DriverError> {
+        if !workload.spec.bundles.is_empty() {
+            self.done(&Request::Fence { generation }).await?;
+            bundles::ensure(&self.paths, &workload.spec)?;
+        }
         let request = Request::Ensure { workload: Box::new(workload.clone()), generation };
         match wire::demand(&self.paths, &request).await? {
             Answer::Ensured { what } => Ok(what),
