@@ -59,6 +59,7 @@ impl WorkloadInputs for PoolerInputs<'_> {
             bundles: Vec::new(),
             ports: BTreeMap::from([(PortName::Sql, port(*slot, Role::Pooler))]),
             user: slot.user(Role::Pooler),
+            needs: Vec::new(),
             limits: Limits { cpu_milli: None, memory_bytes: Some(512 << 20) },
             ready: Probe::Tcp { port: PortName::Sql },
             ready_within_s: 15,

@@ -67,6 +67,7 @@ impl WorkloadInputs for SessionsInputs<'_> {
             bundles: Vec::new(),
             ports: BTreeMap::new(),
             user: slot.user(Role::Sessions),
+            needs: Vec::new(),
             // Rewriting the file forks: for that moment pages that change exist twice.
             limits: Limits { cpu_milli: None, memory_bytes: Some(2 * memory_bytes + (64 << 20)) },
             ready: Probe::Redis { user: MONITOR.into(), password: MONITOR_PASSWORD.into() },

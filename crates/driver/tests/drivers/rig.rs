@@ -36,6 +36,7 @@ pub fn workload(slot: u16, script: &str) -> ResolvedWorkload {
         bundles: Vec::new(),
         ports: BTreeMap::new(),
         user: slot.user(Role::Web),
+        needs: Vec::new(),
         limits: Limits { cpu_milli: Some(1000), memory_bytes: Some(256 << 20) },
         ready: Probe::Alive { seconds: 0 },
         ready_within_s: 10,
