@@ -10,6 +10,7 @@ mod failpoint;
 pub mod notice;
 pub mod observe;
 pub mod routes;
+pub mod sessions;
 pub mod store;
 
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ mod file;
 mod history;
 mod logs;
 mod open;
+mod session;
 mod show;
 mod status;
 
@@ -21,6 +22,7 @@ pub use file::{check, completion, init, schema, version};
 pub use history::history;
 pub use logs::{LogWishes, logs};
 pub use open::open;
+pub use session::session;
 pub use status::status;
 
 /// The notice server, as its workload.

@@ -185,4 +185,15 @@ pub const COMMANDS: &[Explanation] = &[
         "`springtide exec` runs programs of the workload's own root: those of its Odoo series for Odoo's roles, those of \
          this machine for the others. Nothing was run.",
     ),
+    row(
+        "E0940",
+        "the sessions cannot be reached",
+        "Redis of the environment does not answer on its socket, or its database does not and a user was named by login. \
+         Odoo runs on without Redis and asks people to log in; they are in again when it is back. No session was ended.",
+    ),
+    row(
+        "E0941",
+        "there is no such user",
+        "The environment's database has no user of this login or number. Inactive users count. Nothing was changed.",
+    ),
 ];
