@@ -118,6 +118,22 @@ pub enum Command {
         /// Which environment
         environment: EnvironmentName,
     },
+    /// Count the sessions of logged-in people, or end those of one user
+    ///
+    /// `session list prod` counts them by user. `session revoke prod anna` ends every session of a
+    /// user, who meets the login page at the next click. Passwords stay as they are.
+    Session {
+        /// What to do
+        action: SessionAction,
+        /// Which environment
+        environment: EnvironmentName,
+        /// Whose sessions to end: a login, or the number of a user
+        #[arg(required_if_eq("action", "revoke"))]
+        user: Option<String>,
+        /// Only show how many sessions would be ended
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Remove an environment with its data; production needs a last backup or a reason
     Destroy(DestroyOptions),
     /// Show past operations, newest first
@@ -172,6 +188,15 @@ pub enum Command {
     },
     /// Print the version
     Version,
+}
+
+/// What `session` does.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SessionAction {
+    /// Count sessions by user
+    List,
+    /// End all sessions of a user
+    Revoke,
 }
 
 /// What `destroy` is asked besides the name.

@@ -68,6 +68,9 @@ async fn run(cli: Cli) -> Result<u8, failure::Failure> {
         }
         Command::Exec { workload, dry_run, command } => commands::exec(&cli, workload, command, *dry_run).await,
         Command::Open { environment } => commands::open(&cli, environment).await,
+        Command::Session { action, environment, user, dry_run } => {
+            commands::session(&cli, *action, environment, user.as_deref(), *dry_run).await
+        }
         Command::Destroy(options) => commands::destroy(&cli, options).await,
         Command::History { environment, operation } => commands::history(&cli, environment.as_ref(), *operation),
         Command::Stop { dry_run } => commands::stop(&cli, *dry_run).await,

@@ -23,6 +23,7 @@ pub mod notice;
 pub mod observe;
 pub mod routes;
 pub mod serve;
+pub mod sessions;
 pub mod store;
 pub mod world;
 

@@ -34,7 +34,7 @@ pub async fn exec(cli: &Cli, workload: &WorkloadId, command: &[String], dry_run:
         return Ok(0);
     }
     // Recorded without its arguments: they may hold secrets.
-    let operation = estate.store.begin_command(&workload.to_string(), "springtide exec", now())?;
+    let operation = estate.store.begin_command(&format!("exec {workload}"), "springtide exec", now())?;
     let aside = if cli.json { Some(Aside::begin()?) } else { None };
     let ran = estate.driver.exec(workload, command).await;
     if let Some(aside) = aside {

@@ -82,6 +82,9 @@ fn of_role(role: Role) -> &'static str {
         Role::Pooler => {
             "PgBouncer between Odoo and PostgreSQL: the application database by transaction, `postgres` by session. Restarting it takes about 3 s."
         }
+        Role::Sessions => {
+            "Redis with the sessions of logged-in people, encrypted, on a Unix socket. They survive a restart of Odoo and of Redis itself. While it is away Odoo runs on and asks people to log in; `springtide session` lists and ends sessions."
+        }
         Role::Web => {
             "Odoo's prefork workers that answer users, one request per worker at a time. Their number follows from `users`, or `workers.web` sets it."
         }

@@ -12,6 +12,7 @@ mod logs;
 mod open;
 mod recover;
 mod serve;
+mod session;
 mod show;
 mod status;
 
@@ -27,6 +28,7 @@ pub use logs::{LogWishes, logs};
 pub use open::open;
 pub use recover::recover;
 pub use serve::serve;
+pub use session::session;
 pub use status::status;
 
 /// The notice server, as its workload.

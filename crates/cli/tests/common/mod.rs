@@ -246,6 +246,7 @@ pub fn verbs() -> Vec<(String, Vec<String>)> {
 fn sample(verb: &str, argument: &str) -> &'static str {
     match argument {
         "environment" => "prod",
+        "action" => "list",
         "workload" => "prod/web",
         "thing" => "E0701",
         "shell" => "bash",

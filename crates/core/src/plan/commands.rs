@@ -302,4 +302,15 @@ pub const COMMANDS: &[Explanation] = &[
         "server.json names a server that does not answer, or something else answers at its address. Operations that it \
          began may run on; `springtide history` shows them. End the pid that server.json names if it hangs.",
     ),
+    row(
+        "E0945",
+        "the sessions cannot be reached",
+        "Redis of the environment does not answer on its socket, or its database does not and a user was named by login. \
+         Odoo runs on without Redis and asks people to log in; they are in again when it is back. No session was ended.",
+    ),
+    row(
+        "E0946",
+        "there is no such user",
+        "The environment's database has no user of this login or number. Inactive users count. Nothing was changed.",
+    ),
 ];

@@ -19,7 +19,7 @@ use crate::workload::WorkloadId;
 const RENEW_BEFORE_S: i64 = 30 * 86_400;
 
 /// Steps that a new environment has, the template's own included.
-const MOST_STEPS: usize = 14;
+const MOST_STEPS: usize = 15;
 
 /// Names a set of modules of a series, with or without demo data. Environments of one key share a
 /// template.
@@ -101,6 +101,7 @@ impl Place<'_> {
         self.run(Role::Postgres, &sized, &mut list);
         self.database(&mut list);
         self.run(Role::Pooler, &sized, &mut list);
+        self.run(Role::Sessions, &sized, &mut list);
         let digest = route::digest(&sized);
         let live = observed.and_then(|it| it.route.known()).and_then(|digest| *digest);
         if live != Some(digest) {

@@ -156,6 +156,7 @@ fn interruption(role: Role) -> (Risk, u32) {
     match role {
         Role::Postgres => (Risk::Restart, 15),
         Role::Pooler => (Risk::Restart, 3),
+        Role::Sessions => (Risk::Restart, 1),
         Role::Web => (Risk::Restart, 8),
         Role::Live => (Risk::Restart, 5),
         Role::Proxy => (Risk::Restart, 3),

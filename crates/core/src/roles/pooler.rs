@@ -56,6 +56,7 @@ impl WorkloadInputs for PoolerInputs<'_> {
             env: BTreeMap::new(),
             files,
             volumes: vec![mount(Volume::PostgresSocket, true)],
+            bundles: Vec::new(),
             ports: BTreeMap::from([(PortName::Sql, port(*slot, Role::Pooler))]),
             user: slot.user(Role::Pooler),
             needs: Vec::new(),

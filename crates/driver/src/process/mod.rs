@@ -13,6 +13,7 @@
 //! that is not seen in `/proc` with its start time.
 
 mod board;
+mod bundles;
 mod cgroup;
 mod child;
 mod enter;
@@ -206,6 +207,10 @@ impl Driver for ProcessDriver {
         workload: &ResolvedWorkload,
         generation: Generation,
     ) -> Result<Ensured, DriverError> {
+        if !workload.spec.bundles.is_empty() {
+            self.done(&Request::Fence { generation }).await?;
+            bundles::ensure(&self.paths, &workload.spec)?;
+        }
         let request = Request::Ensure { workload: Box::new(workload.clone()), generation };
         match wire::demand(&self.paths, &request).await? {
             Answer::Ensured { what } => Ok(what),

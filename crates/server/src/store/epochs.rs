@@ -65,7 +65,7 @@ impl Store {
         let done = self.act(epoch, |it| {
             let select = "SELECT o.id, coalesce((SELECT title FROM steps s WHERE s.operation = o.id AND s.ended IS NULL), 'between steps'), o.environment
                           FROM operations o
-                          WHERE o.ended IS NULL AND o.plan NOT LIKE 'exec %' AND coalesce(o.epoch, 0) < ?1 ORDER BY o.id";
+                          WHERE o.ended IS NULL AND o.plan NOT LIKE 'exec %' AND o.plan NOT LIKE 'session %' AND coalesce(o.epoch, 0) < ?1 ORDER BY o.id";
             let mut select = it.prepare(select).map_err(sqlite("read"))?;
             let rows = select
                 .query_map([epoch.0 as i64], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?, row.get(2)?)))

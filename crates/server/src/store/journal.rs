@@ -190,18 +190,19 @@ impl Store {
         Ok(())
     }
 
-    /// Records a command that a person runs inside a workload; it takes nothing in hand.
+    /// Records a command of a person beside all plans, such as `exec prod/web` or `session revoke prod`; it
+    /// takes nothing in hand.
     pub fn begin_command(&self, what: &str, by: &str, now: i64) -> Result<u64, StoreError> {
         self.write(|it| {
             let insert = "INSERT INTO operations (plan, began, by) VALUES (?1, ?2, ?3)";
-            it.execute(insert, params![format!("exec {what}"), now, by]).map_err(sqlite("write"))?;
+            it.execute(insert, params![what, now, by]).map_err(sqlite("write"))?;
             Ok(it.last_insert_rowid() as u64)
         })
     }
 
     /// Records how such a command ended.
     pub fn end_command(&self, operation: u64, outcome: &str, now: i64) -> Result<(), StoreError> {
-        let update = "UPDATE operations SET ended = ?2, outcome = ?3 WHERE id = ?1 AND plan LIKE 'exec %'";
+        let update = "UPDATE operations SET ended = ?2, outcome = ?3 WHERE id = ?1 AND (plan LIKE 'exec %' OR plan LIKE 'session %')";
         self.write(|it| it.execute(update, params![operation as i64, now, outcome]).map_err(sqlite("write")).map(drop))
     }
 
@@ -263,7 +264,7 @@ impl Store {
     /// run inside workloads take no steps and are passed over: one may be open while another plan is applied.
     pub fn interrupted(&self) -> Result<Option<(u64, String)>, StoreError> {
         let select = "SELECT o.id, coalesce((SELECT title FROM steps s WHERE s.operation = o.id AND s.ended IS NULL), 'between steps')
-                      FROM operations o WHERE o.id = (SELECT max(id) FROM operations WHERE plan NOT LIKE 'exec %') AND o.ended IS NULL";
+                      FROM operations o WHERE o.id = (SELECT max(id) FROM operations WHERE plan NOT LIKE 'exec %' AND plan NOT LIKE 'session %') AND o.ended IS NULL";
         self.connection()
             .query_row(select, [], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))
             .optional()
