@@ -90,6 +90,7 @@ mod tests {
             up_s: None,
             resident_bytes: web.map(|mib| mib << 20),
             why: String::new(),
+            edited: Vec::new(),
         };
         let environment = EnvironmentObservation {
             slot: Slot(1),
