@@ -73,7 +73,7 @@ fn say(cli: &Cli, listen: SocketAddr, serving: bool) {
         return;
     }
     let verb = if serving { "serving" } else { "would serve" };
-    printer::data(&format!("{verb} {} on http://{listen}\n", cli.file.display()));
+    printer::say(&format!("{verb} {} on http://{listen}", cli.file.display()));
 }
 
 /// What the server says while it runs goes to stderr, line by line.
