@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use springtide_core::check::{CheckedEstate, parse_and_check};
+use springtide_core::check::CheckedEstate;
 use springtide_core::digest::Digest;
 use springtide_core::lint::lint;
 use springtide_core::names::EnvironmentName;
@@ -120,7 +120,7 @@ impl Control {
         let first = eyes.text.is_none();
         eyes.text = Some(digest);
         let checked = match read {
-            Ok(text) => match parse_and_check(&name, &text) {
+            Ok(text) => match (self.settings.parse)(&name, &text) {
                 Ok(checked) => Ok((checked, text)),
                 Err(report) => Err(match report.diagnostics() {
                     [one] => one.message.clone(),
@@ -147,7 +147,7 @@ impl Control {
                 eyes.refusal = Some(why);
                 if eyes.checked.is_none()
                     && let Some(text) = store.kept_file()?
-                    && let Ok(checked) = parse_and_check(&name, &text)
+                    && let Ok(checked) = (self.settings.parse)(&name, &text)
                 {
                     eyes.checked = Some((Arc::new(checked), Digest::of_bytes(text.as_bytes())));
                 }

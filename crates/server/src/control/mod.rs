@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use springtide_core::check::CheckedEstate;
+use springtide_core::check::{CheckedEstate, Report, parse_and_check};
 use springtide_core::digest::Digest;
 use springtide_core::names::EnvironmentName;
 use springtide_core::observe::Observation;
@@ -196,6 +196,8 @@ impl From<StoreError> for ControlError {
 pub struct Settings {
     /// The estate file.
     pub file: PathBuf,
+    /// How the text of an estate file is checked, by its name.
+    pub parse: fn(&str, &str) -> Result<CheckedEstate, Report>,
     /// The clock; what it says is only written down.
     pub clock: Clock,
     /// Time since some start, by a clock that never jumps; pauses are measured by it.
@@ -216,7 +218,16 @@ impl Settings {
         let seed = u64::from(std::process::id()) ^ (clock() as u64).rotate_left(32);
         let began = std::time::Instant::now();
         let uptime = Arc::new(move || began.elapsed());
-        Self { file, clock, uptime, parallel: 2, pass: Duration::from_secs(10), hint: Duration::from_secs(1), seed }
+        Self {
+            file,
+            parse: parse_and_check,
+            clock,
+            uptime,
+            parallel: 2,
+            pass: Duration::from_secs(10),
+            hint: Duration::from_secs(1),
+            seed,
+        }
     }
 }
 
