@@ -131,6 +131,7 @@ pub fn open(cli: &Cli) -> Result<Estate, Failure> {
             Failure::new(code::INVALID, "E0905", message, NOTHING, "name a folder with --state")
         }
     })?;
+    not_gone(&state)?;
     let store = Store::open(&state.join("springtide.db")).map_err(|error| {
         let unwritable = nix::unistd::access(&state, nix::unistd::AccessFlags::W_OK).is_err();
         match Failure::from(error) {
@@ -142,6 +143,18 @@ pub fn open(cli: &Cli) -> Result<Estate, Failure> {
     let secrets = springtide_data::secrets::SecretStore::open(state.join("secrets"))?;
     let proxy = springtide_server::routes::Proxy::new()?;
     Ok(Estate { driver: Arc::new(driver(cli)?), secrets, store, proxy, state, world: Arc::new(Real) })
+}
+
+/// A store that is gone is not made anew where it was once: slots, and with them ports and Unix ids, would be
+/// given out again while others hold them.
+fn not_gone(state: &Path) -> Result<(), Failure> {
+    let holds = |folder: &str| std::fs::read_dir(state.join(folder)).is_ok_and(|mut it| it.next().is_some());
+    if state.join("springtide.db").exists() || !(holds("environments") || holds("backups")) {
+        return Ok(());
+    }
+    let message = format!("the store {} is gone", state.join("springtide.db").display());
+    let next = "springtide recover puts the newest copy back; workloads run on without it";
+    Err(Failure::new(code::FAILED, "E0912", message, NOTHING, next))
 }
 
 fn read_only(state: &Path) -> Failure {
@@ -257,10 +270,10 @@ pub fn clock() -> Clock {
 }
 
 /// Verbs that take the lock.
-const VERBS: [&str; 5] = ["apply", "stop", "destroy", "exec", "serve"];
+const VERBS: [&str; 4] = ["apply", "stop", "destroy", "recover"];
 
 /// A holder of a lock, for people.
-fn name(holder: &Holder) -> String {
+pub fn name(holder: &Holder) -> String {
     match holder.pid {
         0 => holder.to_string(),
         pid => format!("springtide {}, pid {pid}, since {}", holder.verb, times::person(holder.since, now())),

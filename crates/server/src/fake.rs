@@ -19,6 +19,7 @@ use springtide_core::workload::{SecretName, SecretRef, WorkloadId};
 use springtide_data::secrets::SecretStore;
 use springtide_driver::fake::FakeDriver;
 use springtide_driver::{Generation, ResolvedWorkload, Task};
+use tokio::sync::Semaphore;
 
 use crate::Estate;
 use crate::execute::{Execution, Failure, Progress};
@@ -36,7 +37,31 @@ struct Memory {
 
 /// The world.
 #[derive(Default)]
-pub struct FakeWorld(Mutex<Memory>);
+pub struct FakeWorld {
+    memory: Mutex<Memory>,
+    gates: Mutex<BTreeMap<String, Arc<Gate>>>,
+}
+
+/// A step that waits until a test lets it go on.
+pub struct Gate {
+    reached: Semaphore,
+    open: Semaphore,
+}
+
+impl Gate {
+    /// Waits until the step is under way.
+    pub async fn reached(&self) {
+        // Never closed.
+        if let Ok(permit) = self.reached.acquire().await {
+            permit.forget();
+        }
+    }
+
+    /// Lets it have its effect.
+    pub fn open(&self) {
+        self.open.add_permits(1);
+    }
+}
 
 /// A machine that has everything.
 pub fn host() -> HostFacts {
@@ -71,7 +96,14 @@ pub fn estate(
 
 impl FakeWorld {
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the next step of this title wait before its effect.
+    pub fn wait_at(&self, title: &str) -> Arc<Gate> {
+        let gate = Arc::new(Gate { reached: Semaphore::new(0), open: Semaphore::new(0) });
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner).insert(title.to_owned(), Arc::clone(&gate));
+        gate
     }
 
     /// Takes the route of an environment away, as if somebody had removed its file.
@@ -137,6 +169,11 @@ impl World for FakeWorld {
         sized: Option<&SizedEnvironment<'_>>,
         _: &dyn Progress,
     ) -> Result<(), Failure> {
+        let gate = self.gates.lock().unwrap_or_else(PoisonError::into_inner).remove(&action.title());
+        if let Some(gate) = gate {
+            gate.reached.add_permits(1);
+            let _ = gate.open.acquire().await;
+        }
         let Execution { estate, epoch, now, .. } = *execution;
         let (store, driver, generation) = (&estate.store, estate.driver.as_ref(), Generation(epoch.0));
         let task = |name: String| Task {

@@ -7,8 +7,11 @@ mod exec;
 mod explain;
 mod file;
 mod history;
+mod hold;
 mod logs;
 mod open;
+mod recover;
+mod serve;
 mod show;
 mod status;
 
@@ -19,8 +22,11 @@ pub use exec::exec;
 pub use explain::explain;
 pub use file::{check, completion, init, schema, version};
 pub use history::history;
+pub use hold::{hold, release};
 pub use logs::{LogWishes, logs};
 pub use open::open;
+pub use recover::recover;
+pub use serve::serve;
 pub use status::status;
 
 /// The notice server, as its workload.

@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 /// Failures in a row of one environment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Failures {
     pub count: u32,
-    /// Nothing is tried by itself before.
-    pub until: Instant,
+    /// Nothing is tried by itself before, as time since the start.
+    pub until: Duration,
 }
 
 const FIRST: Duration = Duration::from_secs(5);
@@ -34,7 +32,7 @@ pub fn pause(failures: u32, seed: u64) -> Duration {
 
 impl Failures {
     /// One more failure.
-    pub fn after(before: Option<&Self>, now: Instant, seed: u64) -> Self {
+    pub fn after(before: Option<&Self>, now: Duration, seed: u64) -> Self {
         let count = before.map_or(0, |it| it.count) + 1;
         Self { count, until: now + pause(count, seed) }
     }

@@ -13,7 +13,6 @@ use springtide_core::observe::Observation;
 use springtide_core::plan::destroy::destroy;
 use springtide_core::plan::wanted::{wanted, wanted_of_estate};
 use springtide_core::plan::{Action, EnvironmentPlan, Plan, Step, plan_with_rest};
-use tokio::time::Instant;
 
 use super::decide::{Facts, Why, adopted, decide};
 use super::{Control, ControlError, Drift, DriftRule, Snapshot, Verdict};
@@ -154,7 +153,7 @@ impl Control {
 
     /// Environments in hand, and those that wait after a failure.
     fn busy(&self) -> (BTreeSet<Option<EnvironmentName>>, BTreeSet<Option<EnvironmentName>>) {
-        let (state, now) = (self.state(), Instant::now());
+        let (state, now) = (self.state(), (self.settings.uptime)());
         let pausing = state.failures.iter().filter(|(_, it)| it.until > now).map(|(name, _)| name.clone());
         (state.running.keys().cloned().collect(), pausing.collect())
     }

@@ -196,8 +196,10 @@ impl From<StoreError> for ControlError {
 pub struct Settings {
     /// The estate file.
     pub file: PathBuf,
-    /// The clock.
+    /// The clock; what it says is only written down.
     pub clock: Clock,
+    /// Time since some start, by a clock that never jumps; pauses are measured by it.
+    pub uptime: Arc<dyn Fn() -> Duration + Send + Sync>,
     /// Operations that run at the same time, at most.
     pub parallel: usize,
     /// Longest time between two full looks.
@@ -212,7 +214,9 @@ impl Settings {
     /// As a server has them.
     pub fn new(file: PathBuf, clock: Clock) -> Self {
         let seed = u64::from(std::process::id()) ^ (clock() as u64).rotate_left(32);
-        Self { file, clock, parallel: 2, pass: Duration::from_secs(10), hint: Duration::from_secs(1), seed }
+        let began = std::time::Instant::now();
+        let uptime = Arc::new(move || began.elapsed());
+        Self { file, clock, uptime, parallel: 2, pass: Duration::from_secs(10), hint: Duration::from_secs(1), seed }
     }
 }
 

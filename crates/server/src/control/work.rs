@@ -10,11 +10,10 @@ use serde_json::json;
 use springtide_core::names::EnvironmentName;
 use springtide_core::plan::{Action, EnvironmentPlan};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::backoff::Failures;
 use super::{Control, ControlError, Snapshot};
-use crate::execute::{ExecuteError, Execution, Progress, begin, chain, run};
+use crate::execute::{ExecuteError, Execution, Progress, begin, run};
 use crate::locks::{ActLock, LockError};
 use crate::store::{ControllerKind, EventKind, NewEvent, StoreError};
 
@@ -275,10 +274,13 @@ impl Work<'_> {
                 control.note(&ControlError::Fenced { ours, newest, by });
             }
             error => {
-                tracing::warn!(operation = self.running.operation, "{}", chain(&error));
+                // Why stands in the journal, where those who show it mask what a program said.
+                let step = if let ExecuteError::Step { step, .. } = &error { step.as_str() } else { "the journal" };
+                let failures = control.state().failures.get(name).map_or(0, |it| it.count) + 1;
+                tracing::warn!(operation = self.running.operation, step, failures, "failed");
                 let mut state = control.state();
                 let seed = control.settings.seed ^ self.running.operation;
-                let failures = Failures::after(state.failures.get(name), Instant::now(), seed);
+                let failures = Failures::after(state.failures.get(name), (control.settings.uptime)(), seed);
                 state.failures.insert(name.clone(), failures);
             }
         }
