@@ -50,7 +50,11 @@ impl Browser {
         let wanted = wanted.as_object().expect("it is an object").clone();
         let client = ClientBuilder::new(HttpConnector::new()).capabilities(wanted).connect(&address).await;
         let client = client.unwrap_or_else(|error| panic!("{error}; {NEEDED}"));
-        Self { client, driver, address, http: reqwest::Client::new() }
+        let browser = Self { client, driver, address, http: reqwest::Client::new() };
+        // Chromium's own first page asks for a lot; that is not ours.
+        browser.open("about:blank").await;
+        browser.asked().await;
+        browser
     }
 
     /// A command of chromedriver's own.
