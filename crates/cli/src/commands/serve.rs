@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use springtide_server::control::{Control, Settings};
+use springtide_server::http::credentials::{leave_local_token, remove_local_token};
+use springtide_server::http::{self, Limits};
 use springtide_server::locks::{self, LockError, ServerFile, ServerLock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -63,10 +65,14 @@ pub async fn serve(cli: &Cli, listen: SocketAddr, dry_run: bool) -> Result<u8, F
         listen: address.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
+    // Who finds server.json finds the token too.
+    leave_local_token(&control.estate().store, &control.estate().state, now())?;
     lock.announce(&server)?;
     say(cli, address, true);
     let stop = stop()?;
-    springtide_server::serve::serve(control, axum::Router::new(), listener, stop).await?;
+    let site = http::site(Arc::clone(&control), clock(), Limits::default());
+    springtide_server::serve::serve(Arc::clone(&control), site, listener, stop).await?;
+    remove_local_token(&control.estate().store, &control.estate().state)?;
     drop(lock);
     printer::note("", "stopped; what runs goes on");
     Ok(0)

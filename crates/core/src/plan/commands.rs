@@ -187,6 +187,52 @@ pub const COMMANDS: &[Explanation] = &[
          this machine for the others. Nothing was run.",
     ),
     row(
+        "E0920",
+        "a server runs on this state folder already",
+        "One server at a time keeps a state folder; the message says which. Nothing was changed. Use that one, or end it \
+         first: `kill PID` lets it finish its step. The kernel gives the lock back when a server ends, however it ends, so \
+         there is never a lock to remove by hand.",
+    ),
+    row(
+        "E0921",
+        "another server has taken over",
+        "Whoever begins to act takes a new epoch, and whatever carries an older one is refused, by the store and by the \
+         supervisor. This server found a newer one that belongs to another server, so it stopped before its next step. \
+         What runs is untouched.",
+    ),
+    row(
+        "E0922",
+        "the stop switch is set",
+        "While an estate is held no operation begins, and one that runs stops before its next step; looking is allowed. \
+         What runs goes on, and the supervisor still starts again what ends. `springtide release` lets changes through \
+         again; what was begun is then brought to its end.",
+    ),
+    row(
+        "E0923",
+        "the server is stopping",
+        "It was told to end and begins nothing any more. Nothing was changed by this call. Start it again with \
+         `springtide serve`, or act without it.",
+    ),
+    row(
+        "E0924",
+        "the server listens on loopback only",
+        "Its API can change everything and is plain HTTP, so it is not put on a network. Nothing was changed. Listen on \
+         127.0.0.1 or ::1, and reach it from elsewhere through a tunnel such as `ssh -L`.",
+    ),
+    row(
+        "E0925",
+        "the address cannot be listened on",
+        "Another program listens there, or the address is not this machine's. Nothing was changed. Choose another with \
+         `springtide serve --listen`.",
+    ),
+    row(
+        "E0926",
+        "there is nothing to recover",
+        "`springtide recover` puts the newest copy of the store that is whole in the place of one that is damaged or gone. \
+         The store is whole, or there is no copy of it. Nothing was changed. A server makes copies at its start and every \
+         hour, in the folder backups of the state folder, and keeps three.",
+    ),
+    row(
         "E0930",
         "who asks is not known",
         "The server lets only those in who show a token (`Authorization: Bearer st_…`) or have a session of the \
@@ -255,51 +301,5 @@ pub const COMMANDS: &[Explanation] = &[
         "the server does not answer as it should",
         "server.json names a server that does not answer, or something else answers at its address. Operations that it \
          began may run on; `springtide history` shows them. End the pid that server.json names if it hangs.",
-    ),
-    row(
-        "E0920",
-        "a server runs on this state folder already",
-        "One server at a time keeps a state folder; the message says which. Nothing was changed. Use that one, or end it \
-         first: `kill PID` lets it finish its step. The kernel gives the lock back when a server ends, however it ends, so \
-         there is never a lock to remove by hand.",
-    ),
-    row(
-        "E0921",
-        "another server has taken over",
-        "Whoever begins to act takes a new epoch, and whatever carries an older one is refused, by the store and by the \
-         supervisor. This server found a newer one that belongs to another server, so it stopped before its next step. \
-         What runs is untouched.",
-    ),
-    row(
-        "E0922",
-        "the stop switch is set",
-        "While an estate is held no operation begins, and one that runs stops before its next step; looking is allowed. \
-         What runs goes on, and the supervisor still starts again what ends. `springtide release` lets changes through \
-         again; what was begun is then brought to its end.",
-    ),
-    row(
-        "E0923",
-        "the server is stopping",
-        "It was told to end and begins nothing any more. Nothing was changed by this call. Start it again with \
-         `springtide serve`, or act without it.",
-    ),
-    row(
-        "E0924",
-        "the server listens on loopback only",
-        "Its API can change everything and is plain HTTP, so it is not put on a network. Nothing was changed. Listen on \
-         127.0.0.1 or ::1, and reach it from elsewhere through a tunnel such as `ssh -L`.",
-    ),
-    row(
-        "E0925",
-        "the address cannot be listened on",
-        "Another program listens there, or the address is not this machine's. Nothing was changed. Choose another with \
-         `springtide serve --listen`.",
-    ),
-    row(
-        "E0926",
-        "there is nothing to recover",
-        "`springtide recover` puts the newest copy of the store that is whole in the place of one that is damaged or gone. \
-         The store is whole, or there is no copy of it. Nothing was changed. A server makes copies at its start and every \
-         hour, in the folder backups of the state folder, and keeps three.",
     ),
 ];

@@ -84,11 +84,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
         }
         let bytes =
             Bytes::from_request(request, state).await.map_err(|_| Refused::malformed("the body was cut off"))?;
-        // serde_json goes 128 levels deep and no further.
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Refused::unfit(format!("the body does not fit: {error}")),
-            _ => Refused::malformed(format!("the body is not JSON: {error}")),
-        })
+        // Whether it is JSON at all, and none that goes deeper than serde_json's 128 levels, is asked first.
+        let value: serde_json::Value = serde_json::from_slice(&bytes)
+            .map_err(|error| Refused::malformed(format!("the body is not JSON: {error}")))?;
+        serde_json::from_value(value)
+            .map(Self)
+            .map_err(|error| Refused::unfit(format!("the body does not fit: {error}")))
     }
 }
 
