@@ -108,9 +108,12 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
-    /// The text of the page as a person reads it.
+    /// The text of the page as a person reads it; nothing between two pages.
     pub async fn text(&self) -> String {
-        self.client.find(Locator::Css("body")).await.expect("a body").text().await.expect("its text")
+        match self.client.find(Locator::Css("body")).await {
+            Ok(body) => body.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        }
     }
 
     /// Waits until the page shows `what`; returns the time it took.
