@@ -159,8 +159,13 @@ fn bar(frame: &Frame, section: Section) -> Markup {
         div.grow {}
         form.search action="/" method="get" role="search" {
             label.sr for="q" { "Find an environment" }
-            input #q type="search" name="q" placeholder="Find…" value=(frame.search) autocomplete="off" maxlength="80"
-                hx-get="/" hx-trigger="input changed delay:150ms" hx-target="#tiles" hx-select="#tiles" hx-swap="outerHTML";
+            @if frame.path == "/" || frame.path.starts_with("/?") {
+                // The stream of the new region keeps to the search too.
+                input #q type="search" name="q" placeholder="Find…" value=(frame.search) autocomplete="off" maxlength="80"
+                    hx-get="/" hx-trigger="input changed delay:150ms" hx-target="#live" hx-select="#live" hx-swap="outerHTML";
+            } @else {
+                input #q type="search" name="q" placeholder="Find…" autocomplete="off" maxlength="80";
+            }
             kbd aria-hidden="true" { "/" }
         }
     }

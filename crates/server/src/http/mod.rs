@@ -33,6 +33,7 @@ use springtide_data::mask::Mask;
 use tokio::sync::Semaphore;
 
 use self::problem::Refused;
+use crate::console::{self, Console};
 use crate::control::Control;
 use crate::execute::Clock;
 
@@ -120,6 +121,12 @@ impl App {
         });
         made.await.unwrap_or_else(|_| Arc::new(Mask::none()))
     }
+}
+
+/// Everything a server answers: the API, and the console beside it.
+pub fn site(control: Arc<Control>, clock: Clock, limits: Limits) -> Router {
+    let pages = console::router(Console::new(&control));
+    router(App::new(control, clock, limits, Some(console::problem)), pages)
 }
 
 /// The API and `pages` beside it, behind the choke point.

@@ -359,6 +359,7 @@ pub fn plan() -> PlanView {
                 waits: vec![
                     "postgres waits for the end of the freeze of peak black-friday, 2026-11-25 14:27 UTC".into(),
                 ],
+                verdict: Some(Verdict::Approval),
             },
             EnvironmentPlanView {
                 environment: Some("dev".into()),
@@ -368,7 +369,6 @@ pub fn plan() -> PlanView {
                     plan_step("run dev/web", Risk::None, 0, "it does not exist"),
                 ],
                 waits: vec![],
-                verdict: Some(Verdict::Approval),
                 verdict: Some(Verdict::Approval),
             },
         ],

@@ -60,7 +60,12 @@ async fn every_route_asks_for_its_scope() {
 #[tokio::test]
 async fn an_address_or_a_method_that_is_not_there_is_a_problem() {
     let rig = Rig::new().await;
-    for path in ["/nothing", "/api/v1/nothing", "/api/v1/estate/", "/api/v2/estate"] {
+    let page = rig.ask("GET", "/nothing").send().await.unwrap();
+    assert_eq!(
+        (page.status().as_u16(), page.headers()["content-type"].to_str().unwrap()),
+        (404, "text/html; charset=utf-8")
+    );
+    for path in ["/api/v1/nothing", "/api/v1/estate/", "/api/v2/estate"] {
         assert_eq!(told(rig.ask("GET", path)).await.0, 404, "{path}");
     }
     let answer = rig.ask("PUT", "/api/v1/hold").send().await.unwrap();
@@ -91,14 +96,20 @@ async fn a_login_link_makes_one_session_that_forms_must_belong_to() {
     let rig = Rig::new().await;
     let store = &rig.control.estate().store;
     let code = make_login_code(store, now()).unwrap();
-    let answer = rig.bare("GET", &format!("/login?code={code}")).send().await.unwrap();
+    let enter = |code: &str| {
+        let form = rig.bare("POST", "/login").header("content-type", "application/x-www-form-urlencoded");
+        form.body(format!("code={code}")).send()
+    };
+    // A look at the link spends nothing.
+    assert_eq!(rig.bare("GET", &format!("/login?code={code}")).send().await.unwrap().status(), 200);
+    let answer = enter(&code).await.unwrap();
     assert_eq!(answer.status(), 303);
     let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
     let cookie = cookie.split(';').next().unwrap().to_owned();
-    assert_eq!(told(rig.bare("GET", &format!("/login?code={code}"))).await.0, 401, "a link is good once");
+    assert!(enter(&code).await.unwrap().headers().get("set-cookie").is_none(), "a link is good once");
     let late = make_login_code(store, now() - 601).unwrap();
-    assert_eq!(told(rig.bare("GET", &format!("/login?code={late}"))).await.0, 401, "and for ten minutes");
+    assert!(enter(&late).await.unwrap().headers().get("set-cookie").is_none(), "and for ten minutes");
 
     let with = |method: &str, path: &str| rig.bare(method, path).header("cookie", &cookie);
     assert_eq!(told(with("GET", "/api/v1/estate")).await.0, 200);
@@ -126,8 +137,12 @@ async fn a_login_link_makes_one_session_that_forms_must_belong_to() {
 #[tokio::test]
 async fn a_page_without_a_session_leads_to_the_login() {
     let rig = Rig::new().await;
-    let answer = rig.bare("POST", "/logout").send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.headers()["location"].to_str().unwrap()), (303, "/login"));
+    for (method, path) in [("GET", "/"), ("GET", "/environments/prod"), ("POST", "/hold"), ("POST", "/logout")] {
+        let answer = rig.bare(method, path).send().await.unwrap();
+        let to = answer.headers().get("location").map(|it| it.to_str().unwrap());
+        assert_eq!((answer.status().as_u16(), to), (303, Some("/login")), "{method} {path}");
+    }
+    assert_eq!(rig.bare("GET", "/login").send().await.unwrap().status(), 200);
 }
 
 #[tokio::test]

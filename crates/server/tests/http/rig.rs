@@ -11,7 +11,7 @@ use springtide_driver::fake::FakeDriver;
 use springtide_server::control::{Control, Settings};
 use springtide_server::fake::{self, FakeWorld};
 use springtide_server::http::credentials::make_token;
-use springtide_server::http::{App, Limits, listen, router};
+use springtide_server::http::{Limits, listen, site};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -21,7 +21,6 @@ pub const ESTATE: &str =
 pub struct Rig {
     pub folder: TempDir,
     pub control: Arc<Control>,
-    pub driver: Arc<FakeDriver>,
     pub address: SocketAddr,
     pub client: reqwest::Client,
     pub token: String,
@@ -46,9 +45,8 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("estate.yaml");
         std::fs::write(&file, ESTATE).unwrap();
-        let driver = Arc::new(FakeDriver::new());
         let state = folder.path().join("state");
-        let estate = fake::estate(&state, Arc::clone(&driver), Arc::new(FakeWorld::default())).unwrap();
+        let estate = fake::estate(&state, Arc::new(FakeDriver::new()), Arc::new(FakeWorld::default())).unwrap();
         let clock: springtide_server::execute::Clock = Arc::new(now);
         let settings = Settings::new(file, clock.clone());
         let control = Control::new(Arc::new(estate), settings);
@@ -56,13 +54,13 @@ impl Rig {
         control.refresh().await.unwrap();
         let keeper = Arc::clone(&control);
         tokio::spawn(async move { keeper.keep().await });
-        let app = App::new(Arc::clone(&control), clock, limits, None);
+        let site = site(Arc::clone(&control), clock, limits);
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = listen::listen(
             listener,
-            router(app, axum::Router::new()),
+            site,
             async move {
                 let _ = stopped.await;
             },
@@ -71,7 +69,7 @@ impl Rig {
         tokio::spawn(served);
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let token = make_token(&control.estate().store, "a test", Scope::Admin, 3600, now()).unwrap().secret;
-        Self { folder, control, driver, address, client, token, _stop: stop }
+        Self { folder, control, address, client, token, _stop: stop }
     }
 
     pub fn token(&self, scope: Scope) -> String {
