@@ -185,10 +185,10 @@ impl OdooInputs<'_> {
         let spare = |role| slot.spare_port(role).or(slot.spare_port(Role::Live)).expect("live has a spare port");
         let port = slot.port(role).unwrap_or_else(|| spare(role));
         let (http, event) = if role == Role::Live { (spare(role), port) } else { (port, spare(role)) };
-        let modules = match role {
-            Role::Jobs => format!("{},queue_job", profile.conf.server_wide_modules),
-            _ => profile.conf.server_wide_modules.clone(),
-        };
+        let mut modules = format!("{},{}", profile.conf.server_wide_modules, runtime::MODULE);
+        if role == Role::Jobs {
+            modules.push_str(",queue_job");
+        }
         let _ = write!(
             more,
             "server_wide_modules = {modules}\n\

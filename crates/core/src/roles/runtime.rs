@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 use crate::digest::Digest;
 use crate::workload::BundleMount;
 
+/// Its name in `server_wide_modules`.
+pub const MODULE: &str = "springtide_runtime";
 /// Where Odoo sees it; a folder of its `addons_path`.
 pub const AT: &str = "/srv/springtide/runtime";
 
