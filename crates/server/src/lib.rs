@@ -13,7 +13,8 @@ pub mod certificates;
 pub mod console;
 pub mod control;
 pub mod execute;
-mod failpoint;
+#[doc(hidden)]
+pub mod failpoint;
 pub mod fake;
 pub mod file;
 pub mod health;
