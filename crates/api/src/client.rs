@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     ApproveRequest, Approved, EnvironmentView, EstateView, EventView, HoldRequest, HoldStatus, OperationDetail,
-    OperationPage, PREFIX, PlanView, Problem, ServerHealth,
+    OperationPage, PREFIX, PlanView, Problem, ServerHealth, SignalsView,
 };
 
 /// Longest wait for an answer; the server itself gives up a little earlier.
@@ -82,6 +82,11 @@ impl Client {
     /// One environment in full.
     pub async fn environment(&self, name: &str) -> Result<EnvironmentView, ClientError> {
         self.get(&format!("/environments/{name}")).await
+    }
+
+    /// What the parts of an environment say of themselves now.
+    pub async fn signals(&self, name: &str) -> Result<SignalsView, ClientError> {
+        self.get(&format!("/environments/{name}/signals")).await
     }
 
     /// What is left to do, as it was last planned.

@@ -347,6 +347,8 @@ pub enum Volume {
     PostgresData,
     /// Folder of PostgreSQL's Unix socket.
     PostgresSocket,
+    /// Folder of PgBouncer's Unix socket, for its administration.
+    PoolerSocket,
     /// What Redis writes, so that sessions survive its restart.
     SessionsData,
     /// Folder of Redis' Unix socket.
@@ -359,9 +361,10 @@ pub enum Volume {
 
 impl Volume {
     /// Every volume.
-    pub const ALL: [Volume; 6] = [
+    pub const ALL: [Volume; 7] = [
         Volume::PostgresData,
         Volume::PostgresSocket,
+        Volume::PoolerSocket,
         Volume::SessionsData,
         Volume::SessionsSocket,
         Volume::OdooData,
@@ -373,6 +376,7 @@ impl Volume {
         match self {
             Volume::PostgresData => "postgres-data",
             Volume::PostgresSocket => "postgres-socket",
+            Volume::PoolerSocket => "pooler-socket",
             Volume::SessionsData => "sessions-data",
             Volume::SessionsSocket => "sessions-socket",
             Volume::OdooData => "odoo-data",

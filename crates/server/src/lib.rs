@@ -25,6 +25,7 @@ pub mod observe;
 pub mod routes;
 pub mod serve;
 pub mod sessions;
+pub mod signals;
 pub mod store;
 pub mod world;
 

@@ -65,6 +65,13 @@ impl Proxy {
         Ok(enabled.filter_map(|it| it["name"].as_str()).map(|name| name.trim_end_matches("@file").to_owned()).collect())
     }
 
+    /// All services, as the proxy's API tells them.
+    pub async fn services(&self) -> Result<Vec<serde_json::Value>, RouteError> {
+        let url = self.url.replace("/middlewares?", "/services?");
+        let answer = self.client.get(url).send().await.and_then(reqwest::Response::error_for_status);
+        answer.map_err(RouteError::Proxy)?.json().await.map_err(RouteError::Proxy)
+    }
+
     /// Puts `route` in place and waits until the proxy shows `marker`.
     pub async fn ensure(
         &self,

@@ -15,7 +15,7 @@ use redis::{ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo};
 use secrecy::ExposeSecret as _;
 use springtide_core::names::EnvironmentName;
 use springtide_core::roles::odoo::LIMIT_TIME_REAL;
-use springtide_core::roles::sessions::{SOCKET, USER};
+use springtide_core::roles::sessions::{MONITOR, SOCKET, USER};
 use springtide_core::workload::{SecretName, SecretRef, Volume};
 use springtide_data::secrets::SecretError;
 
@@ -46,8 +46,24 @@ pub struct Sessions {
 impl Sessions {
     /// Connects over the environment's own socket.
     pub async fn connect(estate: &Estate, environment: &EnvironmentName) -> Result<Self, SessionsError> {
+        Self::connect_as(estate, environment, USER, SecretName::SessionsOdoo).await
+    }
+
+    /// What Redis says of its memory and clients.
+    pub async fn info(estate: &Estate, environment: &EnvironmentName) -> Result<String, SessionsError> {
+        let mut monitor = Self::connect_as(estate, environment, MONITOR, SecretName::SessionsMonitor).await?;
+        let (told,) = monitor.ask(redis::pipe().cmd("INFO")).await?;
+        Ok(told)
+    }
+
+    async fn connect_as(
+        estate: &Estate,
+        environment: &EnvironmentName,
+        user: &str,
+        secret: SecretName,
+    ) -> Result<Self, SessionsError> {
         let away = |why: String| SessionsError::Away(environment.clone(), why);
-        let secret = SecretRef { environment: Some(environment.clone()), name: SecretName::SessionsOdoo };
+        let secret = SecretRef { environment: Some(environment.clone()), name: secret };
         let password = match estate.secrets.get(&secret) {
             Err(SecretError::Missing(_)) => return Err(away("it has none yet".into())),
             read => read?,
@@ -57,7 +73,7 @@ impl Sessions {
         let opened = std::fs::File::open(&folder).map_err(|error| away(error.to_string()))?;
         let socket = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd()));
         let login = RedisConnectionInfo::default()
-            .set_username(USER)
+            .set_username(user)
             .set_password(password.expose_secret())
             // It would introduce itself, which its user may not.
             .set_skip_set_lib_name();

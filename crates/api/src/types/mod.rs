@@ -6,6 +6,7 @@ mod event;
 mod log;
 mod operation;
 mod plan;
+mod signals;
 mod token;
 
 pub use environment::*;
@@ -14,4 +15,5 @@ pub use event::*;
 pub use log::*;
 pub use operation::*;
 pub use plan::*;
+pub use signals::*;
 pub use token::*;

@@ -25,7 +25,7 @@ pub const SOCKET: &str = "redis.sock";
 /// The user of Odoo's roles and of `springtide session`.
 pub const USER: &str = "odoo";
 /// The user of the readiness probe.
-const MONITOR: &str = "monitor";
+pub const MONITOR: &str = "monitor";
 const MONITOR_PASSWORD: &str = "monitor.password";
 const PASSWORD: &str = "sessions.password";
 const KEYS: &str = "sessions.keys";

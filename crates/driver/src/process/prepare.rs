@@ -48,7 +48,9 @@ pub(crate) fn make_volume(path: &Path, volume: Volume, user: UserSpec) -> Result
     match volume {
         Volume::PostgresData | Volume::SessionsData => folder(path, user.uid, user.gid, 0o700),
         // The server's user writes the socket, the environment's group finds it.
-        Volume::PostgresSocket | Volume::SessionsSocket => folder(path, user.uid, user.gid, 0o2750),
+        Volume::PostgresSocket | Volume::PoolerSocket | Volume::SessionsSocket => {
+            folder(path, user.uid, user.gid, 0o2750)
+        }
         Volume::OdooData => {
             folder(path, 0, user.gid, 0o2770)?;
             // Odoo would make these for the first role's user alone; all roles share them.

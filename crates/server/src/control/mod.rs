@@ -348,7 +348,7 @@ impl Control {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         (self.settings.clock)()
     }
 

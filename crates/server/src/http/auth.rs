@@ -40,6 +40,7 @@ pub const NEEDS: &[(&str, &str, Need)] = &[
     ("GET", "/api/v1/estate", Of(Read)),
     ("GET", "/api/v1/environments/{name}", Of(Read)),
     ("GET", "/api/v1/environments/{name}/logs/{role}", Of(Read)),
+    ("GET", "/api/v1/environments/{name}/signals", Of(Read)),
     ("GET", "/api/v1/logs/{role}", Of(Read)),
     ("GET", "/api/v1/plan", Of(Read)),
     ("POST", "/api/v1/plan/refresh", Of(Operate)),

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use springtide_api::EnvironmentView;
+use springtide_api::{EnvironmentView, SignalsView};
 use springtide_core::names::EnvironmentName;
 
 use super::estate::snapshot;
@@ -13,6 +14,7 @@ use crate::http::body::Path;
 use crate::http::problem::Refused;
 use crate::http::tagged::tagged;
 use crate::http::{App, view};
+use crate::signals;
 
 /// Operations that are shown with an environment.
 const MOST: u32 = 10;
@@ -33,6 +35,18 @@ impl App {
         view::environment(&snapshot, &name, operations)
             .ok_or_else(|| Refused::no_such(&format!("environment {name}"), "springtide status"))
     }
+
+    /// What the parts of an environment say of themselves now.
+    pub async fn signals_view(self: &Arc<Self>, name: &str) -> Result<SignalsView, Refused> {
+        let name = named(name)?;
+        let estate = self.control.estate();
+        let records = estate.store.environments()?;
+        let Some(record) = records.into_iter().find(|it| it.name == name) else {
+            return Err(Refused::no_such(&format!("environment {name}"), "springtide status"));
+        };
+        let seen = signals::gather(estate, &name, record.slot).await;
+        Ok(view::signals(seen, self.control.now()))
+    }
 }
 
 /// One environment as it was last seen
@@ -52,4 +66,16 @@ pub async fn environment(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     tagged(&headers, None, &app.environment_view(&name).await?)
+}
+
+/// What the parts of an environment say of themselves now
+#[utoipa::path(
+    get,
+    path = "/api/v1/environments/{name}/signals",
+    tag = "estate",
+    params(("name" = String, Path, description = "Name of the environment")),
+    responses((status = 200, body = SignalsView))
+)]
+pub async fn signals(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Json<SignalsView>, Refused> {
+    app.signals_view(&name).await.map(Json)
 }

@@ -42,6 +42,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<App>> {
     let (router, mut described) = OpenApiRouter::with_openapi(Head::openapi())
         .routes(routes!(estate::estate))
         .routes(routes!(environments::environment))
+        .routes(routes!(environments::signals))
         .routes(routes!(logs::of_environment))
         .routes(routes!(logs::of_estate))
         .routes(routes!(plan::plan))

@@ -6,10 +6,12 @@
 mod environment;
 mod estate;
 mod plan;
+mod signals;
 
 pub use environment::environment;
 pub use estate::estate;
 pub use plan::{environment_plan, plan, summary as plan_summary};
+pub use signals::signals;
 
 use springtide_api::{
     DriftRule, DriftView, EventView, HeldView, OperationState, OperationView, RoleView, State, StepView,
