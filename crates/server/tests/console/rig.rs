@@ -101,7 +101,7 @@ impl Rig {
         });
         let settings = Settings { pass: Duration::from_secs(5), ..Settings::new(file.clone(), Arc::clone(&clock)) };
         let control = Control::new(Arc::new(estate), settings);
-        control.take_epoch("the rig")?;
+        control.catch_up()?;
         let app = App::new(Arc::clone(&control), clock, Limits::default(), Some(console::problem));
         let router = http::router(app, console::router(Console::new(&control)));
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
