@@ -54,11 +54,6 @@ pub async fn serve(cli: &Cli, listen: SocketAddr, dry_run: bool) -> Result<u8, F
     })?;
     let address = listener.local_addr()?;
     let control = Control::new(Arc::new(estate), Settings::new(std::path::absolute(&cli.file)?, clock()));
-    let by = format!("springtide serve, pid {}", std::process::id());
-    for (operation, step) in control.take_epoch(&by)? {
-        let text = format!(" operation {operation} was cut off at `{step}`; going on from what is seen");
-        printer::note(&printer::yellow("note"), &text);
-    }
     let server = ServerFile {
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
         since: now(),
@@ -84,7 +79,7 @@ fn say(cli: &Cli, listen: SocketAddr, serving: bool) {
         return;
     }
     let verb = if serving { "serving" } else { "would serve" };
-    printer::data(&format!("{verb} {} on http://{listen}\n", cli.file.display()));
+    printer::say(&format!("{verb} {} on http://{listen}", cli.file.display()));
 }
 
 /// What the server says while it runs goes to stderr, line by line.
