@@ -49,19 +49,17 @@ async fn quiet(browser: &Browser, rig: &Rig, expected: &[&str]) -> u64 {
 /// Axe in light and dark, and no sideways scrolling at 360 pixels.
 async fn for_everybody(browser: &Browser, what: &str) {
     for scheme in ["light", "dark"] {
-        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        browser.tools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+        browser.prefer(scheme).await;
         // Colours move to their new values; axe must not measure half-way.
         tokio::time::sleep(Duration::from_millis(250)).await;
         let barriers = browser.barriers().await;
         assert!(barriers.is_empty(), "{what}, {scheme}: {barriers:#?}");
     }
-    let narrow = json!({ "width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": true });
-    browser.tools("Emulation.setDeviceMetricsOverride", narrow).await;
+    browser.size(Some((360, 740))).await;
     let wide = browser.run("return document.documentElement.scrollWidth").await;
     let barriers = browser.barriers().await;
-    browser.tools("Emulation.clearDeviceMetricsOverride", json!({})).await;
-    browser.tools("Emulation.setEmulatedMedia", json!({ "features": [] })).await;
+    browser.size(None).await;
+    browser.prefer("").await;
     assert!(barriers.is_empty(), "{what}, narrow: {barriers:#?}");
     assert!(wide.as_u64().unwrap() <= 360, "{what} is {wide} pixels wide");
 }
@@ -86,13 +84,18 @@ async fn a_person_changes_workers_and_watches() {
     // A fresh estate: all is planned, and approved here.
     log_in(&browser, &rig).await;
     quiet(&browser, &rig, &[]).await;
+    // The first page of somebody who was never here.
+    browser.tools("Network.enable", json!({})).await;
+    browser.tools("Network.setCacheDisabled", json!({ "cacheDisabled": true })).await;
     browser.open(&rig.url("/")).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
     let bytes = quiet(&browser, &rig, &[]).await;
     assert!(bytes <= FIRST_PAGE, "the first page is {bytes} bytes");
     let script = "const it = performance.getEntriesByType('navigation')[0]; return it.responseStart - it.requestStart";
     let server_ms = browser.run(script).await.as_f64().unwrap();
     assert!(server_ms <= SERVER_MS, "the server took {server_ms} ms");
+    browser.tools("Network.setCacheDisabled", json!({ "cacheDisabled": false })).await;
+    assert!(bytes > 30_000, "{bytes} bytes cannot be all of it");
     println!("first page: {bytes} bytes in all, {server_ms:.1} ms of the server");
     browser.see("planned", SOON).await;
     for_everybody(&browser, "an estate that is only planned").await;
@@ -253,6 +256,47 @@ async fn everything_works_without_scripts() {
     assert!(!browser.text().await.contains("staging.localhost"));
     browser.write("#reason", "no scripts\n").await;
     browser.see("no scripts", SOON).await;
+    browser.stop().await;
+    rig.stop().await;
+}
+
+/// Not a test: writes the pictures of docs/console.md. `--ignored pictures`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "writes into docs"]
+async fn pictures() {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/console");
+    std::fs::create_dir_all(&docs).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::start(folder.path(), 0, Duration::from_millis(20)).await.unwrap();
+    let browser = Browser::start(folder.path(), true).await;
+    let take = async |name: &str, scheme: &str, size: (u32, u32)| {
+        browser.prefer(scheme).await;
+        browser.size(Some(size)).await;
+        browser.picture(&docs.join(format!("{name}.png"))).await;
+    };
+    browser.open(&rig.link().unwrap()).await;
+    take("login", "light", (640, 420)).await;
+    log_in(&browser, &rig).await;
+    rig.settle().await.unwrap();
+    rig.pace(Duration::from_secs(3));
+    // For the chart.
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    browser.open(&rig.url("/")).await;
+    browser.see("2 of 2 up", SOON).await;
+    take("estate", "light", (1180, 780)).await;
+    take("estate-narrow", "dark", (360, 740)).await;
+    declare(&rig, 12);
+    browser.open(&rig.url("/environments/prod")).await;
+    browser.see("Review the plan", SOON).await;
+    take("environment", "light", (1180, 1180)).await;
+    take("environment-dark", "dark", (1180, 1180)).await;
+    browser.click("a[href='/plan?environment=prod']").await;
+    browser.see("run prod/web", SOON).await;
+    take("plan", "light", (1180, 720)).await;
+    browser.click("form[action='/plan/approve'] button[type=submit]").await;
+    browser.see("run prod/web", SOON).await;
+    browser.see("End of the log of prod/web", SOON).await;
+    take("operation", "dark", (1180, 620)).await;
     browser.stop().await;
     rig.stop().await;
 }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,7 +39,7 @@ pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 struct Lifelike {
     world: Arc<FakeWorld>,
     driver: Arc<FakeDriver>,
-    pace: Duration,
+    pace: Arc<AtomicU64>,
 }
 
 #[async_trait]
@@ -67,7 +68,7 @@ impl World for Lifelike {
         if let Action::EnsureWorkload { id, .. } = action {
             let _ = self.driver.write_log(id, &format!("{id} starts with new settings"));
         }
-        tokio::time::sleep(self.pace).await;
+        tokio::time::sleep(Duration::from_millis(self.pace.load(Ordering::Relaxed))).await;
         self.world.step(execution, action, sized, progress).await
     }
 }
@@ -80,8 +81,7 @@ pub struct Rig {
     pub file: PathBuf,
     /// What it controls.
     pub control: Arc<Control>,
-    /// What would run.
-    pub driver: Arc<FakeDriver>,
+    pace: Arc<AtomicU64>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     server: tokio::task::JoinHandle<()>,
 }
@@ -92,9 +92,10 @@ impl Rig {
         std::fs::create_dir_all(folder)?;
         let file = folder.join("estate.yaml");
         std::fs::write(&file, FILE)?;
+        let pace = Arc::new(AtomicU64::new(pace.as_millis() as u64));
         let (driver, world) = (Arc::new(FakeDriver::new()), Arc::new(FakeWorld::default()));
         let mut estate = fake::estate(&folder.join("state"), Arc::clone(&driver), Arc::clone(&world))?;
-        estate.world = Arc::new(Lifelike { world, driver: Arc::clone(&driver), pace });
+        estate.world = Arc::new(Lifelike { world, driver, pace: Arc::clone(&pace) });
         let clock: Clock = Arc::new(|| {
             let passed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             passed.map_or(0, |it| it.as_secs() as i64)
@@ -120,7 +121,12 @@ impl Rig {
             keeper.stop();
             let _ = keep.await;
         });
-        Ok(Self { address, file, control, driver, stop: Some(stop), server })
+        Ok(Self { address, file, control, pace, stop: Some(stop), server })
+    }
+
+    /// Makes each step take this long from now on.
+    pub fn pace(&self, pace: Duration) {
+        self.pace.store(pace.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// The address of the console.
