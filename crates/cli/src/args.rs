@@ -150,6 +150,35 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Keep the estate as it is approved, until it is told to stop; one server on a state folder
+    Serve {
+        /// Address and port; loopback only
+        #[arg(long, default_value = "127.0.0.1:7979")]
+        listen: std::net::SocketAddr,
+        /// Only say what would be served
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Set the stop switch: no operation begins, one that runs stops before its next step
+    Hold {
+        /// Why, for those who find it set
+        reason: String,
+        /// Only show what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Release the stop switch
+    Release {
+        /// Only show what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Put the newest copy of the store in the place of one that is damaged or gone
+    Recover {
+        /// Only show which copy that is
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print the JSON Schema of the estate file
     Schema,
     /// Print shell completions: `source <(springtide completion bash)`

@@ -8,7 +8,6 @@ mod commands;
 mod complete;
 mod context;
 mod failure;
-mod mask;
 mod plan_file;
 mod printer;
 mod progress;
@@ -75,6 +74,10 @@ async fn run(cli: Cli) -> Result<u8, failure::Failure> {
         Command::Destroy(options) => commands::destroy(&cli, options).await,
         Command::History { environment, operation } => commands::history(&cli, environment.as_ref(), *operation),
         Command::Stop { dry_run } => commands::stop(&cli, *dry_run).await,
+        Command::Serve { listen, dry_run } => commands::serve(&cli, *listen, *dry_run).await,
+        Command::Hold { reason, dry_run } => commands::hold(&cli, reason, *dry_run),
+        Command::Release { dry_run } => commands::release(&cli, *dry_run),
+        Command::Recover { dry_run } => commands::recover(&cli, *dry_run),
         Command::Schema => commands::schema(&cli),
         Command::Completion { shell } => commands::completion(&cli, *shell),
         Command::Version => commands::version(&cli),

@@ -204,6 +204,9 @@ pub trait Driver: Send + Sync {
     /// What is seen now.
     async fn observe(&self) -> Result<DriverObservation, DriverError>;
 
+    /// The highest generation that was seen; 0 before the first call that acts.
+    fn fence(&self) -> Generation;
+
     /// Makes `workload` run as specified; returns when the process was started (not yet ready).
     /// Running with the same digest: nothing happens. Given up or stopped: started anew.
     async fn ensure_workload(

@@ -42,10 +42,11 @@ pub async fn session(
                 sessions.counts().await.map_err(|error| away(name, error))?.remove(&id).unwrap_or(0)
             } else {
                 // Recorded without the user, like the arguments of exec.
-                let operation = estate.store.begin(&format!("session revoke {name}"), now())?;
+                let operation =
+                    estate.store.begin_command(&format!("session revoke {name}"), "springtide session", now())?;
                 let ended = sessions.revoke(id).await;
                 let outcome = ended.as_ref().map_or("failed".into(), |count| format!("{count} ended"));
-                estate.store.end(operation, &outcome, now())?;
+                estate.store.end_command(operation, &outcome, now())?;
                 ended.map_err(|error| away(name, error))?
             };
             if cli.json {
@@ -101,13 +102,13 @@ fn number(
             let by_login = logins.iter().find(|(_, login)| *login == word).map(|(id, _)| *id);
             by_login.or(number.filter(|id| logins.contains_key(id))).ok_or_else(|| {
                 let message = format!("{name} has no user {word:?}");
-                Failure::new(code::INVALID, "E0941", message, NOTHING, format!("springtide session list {name}"))
+                Failure::new(code::INVALID, "E0951", message, NOTHING, format!("springtide session list {name}"))
             })
         }
         Err(error) => number.ok_or_else(|| {
             let message = format!("the number of user {word:?} cannot be looked up: {error}");
             let next = "springtide status, or name the user by number";
-            Failure::new(code::UNREACHABLE, "E0940", message, NOTHING, next)
+            Failure::new(code::UNREACHABLE, "E0950", message, NOTHING, next)
         }),
     }
 }
@@ -117,7 +118,7 @@ fn away(name: &EnvironmentName, error: SessionsError) -> Failure {
         SessionsError::Secret(error) => error.into(),
         away @ SessionsError::Away(..) => {
             let next = format!("springtide logs {name}/sessions, or springtide apply");
-            Failure::new(code::UNREACHABLE, "E0940", away.to_string(), NOTHING, next)
+            Failure::new(code::UNREACHABLE, "E0950", away.to_string(), NOTHING, next)
         }
     }
 }

@@ -2,8 +2,8 @@
 //! are left. Same input, same plan; execution has no choice left.
 //!
 //! `step` holds the nouns, `sight` arranges the observation, `environment` decides for one environment,
-//! `destroy` takes one away, `peaks` tells a peak's own changes from others, `codes` explains refusals
-//! and `commands` what else a command may say. What is not done stands in the plan too, with what it
+//! `destroy` takes one away, `peaks` tells a peak's own changes from others, `wanted` names what is asked
+//! for in one digest, `codes` explains refusals and `commands` what else a command may say. What is not done stands in the plan too, with what it
 //! waits for.
 
 mod codes;
@@ -14,6 +14,7 @@ mod inputs;
 mod peaks;
 mod sight;
 mod step;
+pub mod wanted;
 
 pub use codes::{EXPLANATIONS, explanation};
 pub use commands::COMMANDS;
@@ -33,6 +34,12 @@ use crate::workload::{SecretName, SecretRef, WorkloadId};
 
 /// Plans everything that `estate` needs, at `now` (seconds since 1970).
 pub fn plan(estate: &CheckedEstate, seen: &Observation, now: i64) -> Plan {
+    plan_with_rest(estate, seen, now).0
+}
+
+/// The same, and beside it what a refusal keeps from being done: the parts of the other environments.
+/// Nobody applies those as a plan; what is put right in them was approved before.
+pub fn plan_with_rest(estate: &CheckedEstate, seen: &Observation, now: i64) -> (Plan, Vec<EnvironmentPlan>) {
     let sight = Sight::of(estate, seen);
     let mut inputs = Inputs::of(estate, seen);
     let last = last_slot(estate.platform.driver);
@@ -68,17 +75,15 @@ pub fn plan(estate: &CheckedEstate, seen: &Observation, now: i64) -> Plan {
         });
     }
     // The parts of the estate are of no use alone, and a refused estate changes nothing at all.
-    if !refusals.is_empty() {
-        environments.clear();
-    }
     environments.retain(|planned| !planned.steps.is_empty() || !planned.waits.is_empty());
+    let rest = if refusals.is_empty() { Vec::new() } else { std::mem::take(&mut environments) };
     for (name, found) in &sight.undeclared {
         inputs.undeclared(name, *found);
     }
     let inputs = inputs.digest();
     let undeclared = sight.undeclared.iter().map(|(name, _)| (*name).clone()).collect();
     let digest = Digest::of(&(&inputs, &environments, &refusals));
-    Plan { id: format!("p-{}", digest.short()), inputs, environments, refusals, undeclared }
+    (Plan { id: format!("p-{}", digest.short()), inputs, environments, refusals, undeclared }, rest)
 }
 
 /// The highest slot an environment may hold: where processes of one machine listen, ports end.

@@ -196,6 +196,11 @@ impl Driver for ProcessDriver {
         Ok(DriverObservation { host, workloads })
     }
 
+    fn fence(&self) -> Generation {
+        let text = std::fs::read_to_string(self.paths.fence()).unwrap_or_default();
+        Generation(text.trim().parse().unwrap_or(0))
+    }
+
     async fn ensure_workload(
         &self,
         workload: &ResolvedWorkload,
