@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use springtide_core::role::Role;
-use springtide_core::workload::{SecretName, Volume, WorkloadId};
+use springtide_core::workload::{SecretName, SecretRef, Volume, WorkloadId};
 use springtide_driver::{Driver as _, Generation};
 
 use rig::odoo::Odoo;
@@ -53,12 +53,16 @@ fn redis_file(rig: &Rig, name: &str) -> String {
         .collect()
 }
 
-/// Opens what was sealed, with the key and Odoo's own Python.
-fn unsealed(rig: &Rig, name: &str, sealed: &[&str]) -> String {
-    let code = "import sys, pickle, cryptography.fernet as f\n\
+/// What Redis has on disk that a key opens, by Odoo's own Python; one value a line.
+fn unsealed(rig: &Rig, name: &str, key: &str) -> String {
+    let text = redis_file(rig, name);
+    let sealed: BTreeSet<&str> = text.split_whitespace().filter(|word| word.starts_with("gAAAA")).collect();
+    assert!(!sealed.is_empty(), "{name}: nothing sealed in\n{text}");
+    let code = "import sys, cryptography.fernet as f\n\
                 key, *all = sys.stdin.read().split()\n\
-                print(*[f.Fernet(key.encode()).decrypt(one.encode()) for one in all])";
-    let key = rig.secret(Some(name), SecretName::SessionsKeys);
+                for one in all:\n    \
+                    try: print(f.Fernet(key.encode()).decrypt(one.encode()))\n    \
+                    except f.InvalidToken: pass";
     let root = rig.cache.join("odoo/19.0/root").canonicalize().expect("the root is there");
     let mut python = Command::new("chroot")
         .arg(root)
@@ -67,10 +71,10 @@ fn unsealed(rig: &Rig, name: &str, sealed: &[&str]) -> String {
         .stdout(Stdio::piped())
         .spawn()
         .expect("python starts");
-    let text = format!("{}\n{}\n", key.expose_secret(), sealed.join("\n"));
+    let text = format!("{key}\n{}\n", sealed.into_iter().collect::<Vec<_>>().join("\n"));
     python.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it listens");
     let output = python.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{name}: a sealed value does not open with the key");
+    assert!(output.status.success(), "{name}: python failed");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -86,10 +90,32 @@ fn kept_and_sealed(rig: &Rig, odoo: &Odoo) {
     for clear in ["session_token", "csrf", "login", "admin", "en_US", &cookie, &cookie[..20]] {
         assert!(!text.contains(clear), "{name}: {clear:?} can be read in Redis");
     }
-    let sealed: BTreeSet<&str> = text.split_whitespace().filter(|word| word.starts_with("gAAAA")).collect();
-    assert!(!sealed.is_empty(), "{name}: nothing sealed in\n{text}");
-    let plain = unsealed(rig, name, &sealed.into_iter().collect::<Vec<_>>());
+    let key = rig.secret(Some(name), SecretName::SessionsKeys);
+    let plain = unsealed(rig, name, key.expose_secret());
     assert!(plain.contains("admin") && plain.contains("session_token"), "{name}: the control finds nothing: {plain}");
+}
+
+/// A new key before the old one: who is logged in stays so, and what is written from then on opens with
+/// the new key alone.
+async fn rotated(rig: &Rig, odoo: &Odoo) {
+    let name = odoo.name.as_str();
+    let secrets = rig.secrets();
+    let keys = SecretRef { environment: Some(name.parse().expect("a name")), name: SecretName::SessionsKeys };
+    let old = secrets.get(&keys).expect("it has one");
+    secrets.remove(&keys).expect("it goes");
+    secrets.ensure(&keys).expect("another comes");
+    let new = secrets.get(&keys).expect("it has one");
+    secrets.put(&keys, &format!("{}\n{}\n", new.expose_secret(), old.expose_secret()).into()).expect("both are kept");
+    stop(rig, &format!("{name}/web")).await;
+    rig.expect(&["apply", "--yes"], 0);
+    odoo.serving(60).await;
+    assert!(logged_in(odoo).await, "{name}: logged out by the new key");
+    odoo.sign_in().await;
+    let (by_new, by_old) = (unsealed(rig, name, new.expose_secret()), unsealed(rig, name, old.expose_secret()));
+    assert!(by_new.contains("session_token") && by_old.contains("session_token"), "{name}");
+    let both: Vec<&str> = by_new.lines().filter(|line| by_old.lines().any(|other| other == *line)).collect();
+    assert!(both.is_empty(), "{name}: {both:?} opens with both keys");
+    rig.say(format!("{name}: keys rotated"));
 }
 
 /// Every web worker, then the whole role, then the entrance: the same cookie is logged in after each.
@@ -289,6 +315,7 @@ async fn sessions_outlive_what_ends_and_end_when_they_must() {
         kept_and_sealed(&rig, odoo);
     }
     outlives(&rig, &odoos).await;
+    rotated(&rig, new).await;
     revoked(&rig, new, old).await;
     revoked(&rig, old, new).await;
     without_redis(&rig, &odoos).await;

@@ -102,13 +102,13 @@ fn number(
             let by_login = logins.iter().find(|(_, login)| *login == word).map(|(id, _)| *id);
             by_login.or(number.filter(|id| logins.contains_key(id))).ok_or_else(|| {
                 let message = format!("{name} has no user {word:?}");
-                Failure::new(code::INVALID, "E0946", message, NOTHING, format!("springtide session list {name}"))
+                Failure::new(code::INVALID, "E0951", message, NOTHING, format!("springtide session list {name}"))
             })
         }
         Err(error) => number.ok_or_else(|| {
             let message = format!("the number of user {word:?} cannot be looked up: {error}");
             let next = "springtide status, or name the user by number";
-            Failure::new(code::UNREACHABLE, "E0945", message, NOTHING, next)
+            Failure::new(code::UNREACHABLE, "E0950", message, NOTHING, next)
         }),
     }
 }
@@ -118,7 +118,7 @@ fn away(name: &EnvironmentName, error: SessionsError) -> Failure {
         SessionsError::Secret(error) => error.into(),
         away @ SessionsError::Away(..) => {
             let next = format!("springtide logs {name}/sessions, or springtide apply");
-            Failure::new(code::UNREACHABLE, "E0945", away.to_string(), NOTHING, next)
+            Failure::new(code::UNREACHABLE, "E0950", away.to_string(), NOTHING, next)
         }
     }
 }

@@ -303,13 +303,13 @@ pub const COMMANDS: &[Explanation] = &[
          began may run on; `springtide history` shows them. End the pid that server.json names if it hangs.",
     ),
     row(
-        "E0945",
+        "E0950",
         "the sessions cannot be reached",
         "Redis of the environment does not answer on its socket, or its database does not and a user was named by login. \
          Odoo runs on without Redis and asks people to log in; they are in again when it is back. No session was ended.",
     ),
     row(
-        "E0946",
+        "E0951",
         "there is no such user",
         "The environment's database has no user of this login or number. Inactive users count. Nothing was changed.",
     ),
