@@ -8,7 +8,6 @@ mod commands;
 mod complete;
 mod context;
 mod failure;
-mod mask;
 mod plan_file;
 mod printer;
 mod progress;

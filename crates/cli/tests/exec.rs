@@ -45,6 +45,7 @@ fn workload() -> ResolvedWorkload {
         volumes: Vec::new(),
         ports: Default::default(),
         user: Slot(950).user(Role::Pooler),
+        needs: Vec::new(),
         limits: Limits::default(),
         ready: Probe::Alive { seconds: 0 },
         ready_within_s: 10,

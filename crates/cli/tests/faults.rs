@@ -51,7 +51,8 @@ async fn all_ready(rig: &Rig) -> BTreeMap<String, Workload> {
 }
 
 /// No storm: whoever lost its database ended at most once. The master of 19.0 does so itself when it
-/// forks a worker in the very moment its connection breaks; the supervisor starts it again.
+/// forks a worker while its connection is broken; the supervisor starts it again, once, when the
+/// database and the pooler have been ready for a moment.
 fn no_storm(rig: &Rig, before: &BTreeMap<String, Workload>, after: &BTreeMap<String, Workload>, changed: &[&str]) {
     for (name, was) in before.iter().filter(|(name, _)| !changed.contains(&name.as_str())) {
         let is = &after[name];

@@ -254,6 +254,10 @@ pub struct WorkloadSpec {
     pub ports: BTreeMap<PortName, u16>,
     /// The identity it runs as.
     pub user: UserSpec,
+    /// Roles of the same environment without which it would end at once: when it has ended by itself it
+    /// is started again after these are ready. A plan starts workloads in its own order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Role>,
     /// Limits the driver enforces where it can.
     pub limits: Limits,
     /// When it counts as ready, and how long it may take from start to ready.

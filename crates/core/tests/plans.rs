@@ -182,3 +182,23 @@ fn beyond() -> EnvironmentObservation {
         route: Observed::Known(None),
     }
 }
+
+#[test]
+fn a_plan_for_what_is_new_can_still_be_approved_a_minute_later() {
+    let estate =
+        springtide_core::check::parse_and_check("estate", "estate: acme\nenvironments: [{ name: dev }]").unwrap();
+    let host = springtide_core::observe::HostFacts {
+        cpus: 4,
+        memory_bytes: 16 << 30,
+        postgres_major: Some(17),
+        odoo_roots: [(estate.environments[0].series, "1".to_owned())].into(),
+        ..Default::default()
+    };
+    let seen = springtide_core::observe::Observation { host, ..Default::default() };
+    let at = |now| plan(&estate, &seen, now);
+    // Ten in the morning, UTC.
+    let ten = 20_000 * 86_400 + 36_000;
+    assert!(at(ten).steps().count() > 5);
+    assert_eq!(at(ten), at(ten + 60));
+    assert_ne!(at(ten).id, at(ten + 86_400).id, "the certificate is another one");
+}

@@ -3,6 +3,7 @@
 //! workload whose command holds the word `never-ready` never is.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -95,6 +96,18 @@ impl FakeDriver {
         if let Some(held) = self.inner().workloads.get_mut(id) {
             held.ready = ready;
         }
+    }
+
+    /// Writes a line into a workload's log, which is there from then on.
+    pub fn write_log(&self, id: &WorkloadId, line: &str) -> std::io::Result<()> {
+        let path = self.log_path(id);
+        std::fs::create_dir_all(path.parent().unwrap_or(&self.folder))?;
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+        writeln!(file, "{line}")
+    }
+
+    fn log_path(&self, id: &WorkloadId) -> PathBuf {
+        self.folder.join("logs").join(format!("{id}.log"))
     }
 
     /// Fences, counts the call, and fails it if that was scripted.
@@ -261,7 +274,8 @@ impl Driver for FakeDriver {
         }
     }
 
-    fn logs(&self, _: &WorkloadId) -> Vec<PathBuf> {
-        Vec::new()
+    fn logs(&self, id: &WorkloadId) -> Vec<PathBuf> {
+        let path = self.log_path(id);
+        if path.exists() { vec![path] } else { Vec::new() }
     }
 }

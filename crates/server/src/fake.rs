@@ -13,6 +13,7 @@ use springtide_core::digest::Digest;
 use springtide_core::names::{EnvironmentName, ModuleName};
 use springtide_core::observe::{DatabaseObservation, EnvironmentObservation, HostFacts, Observation, Observed};
 use springtide_core::plan::Action;
+use springtide_core::plan::environment::new_certificate_until;
 use springtide_core::role::Role;
 use springtide_core::sizing::SizedEnvironment;
 use springtide_core::workload::{SecretName, SecretRef, WorkloadId};
@@ -195,7 +196,7 @@ impl World for FakeWorld {
             Action::ReserveSlot { environment, slot, series } => store.reserve(epoch, environment, *slot, *series)?,
             Action::EnsureSecrets { environment } => self.memory().secrets.extend(all_secrets(environment)),
             Action::EnsureCertificate { environment, host } => {
-                store.certified(epoch, environment, host.as_str(), now + 90 * 86_400)?;
+                store.certified(epoch, environment, host.as_str(), new_certificate_until(now))?;
             }
             Action::BuildTemplate { key, modules, .. } => {
                 driver.run_task(&task(format!("template-{key}")), generation).await?;

@@ -2,7 +2,7 @@
 //! `load → check → observe → plan → lint → approve → execute → record → report`.
 //!
 //! `observe` gathers what is seen, `execute` does one step after another, `store` remembers, `locks` keep
-//! others out. `control` goes round the loop for as long as `serve` runs. `world` is the seam between them
+//! others out. `control` goes round the loop for as long as `serve` runs; `http` is how it is asked. `world` is the seam between them
 //! and what really runs; `fake` is one in memory. All decisions about an estate come from
 //! `springtide-core`; a concrete driver never appears here.
 
@@ -10,12 +10,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod certificates;
+pub mod console;
 pub mod control;
 pub mod execute;
 #[doc(hidden)]
 pub mod failpoint;
 pub mod fake;
 pub mod file;
+pub mod health;
+pub mod http;
 pub mod locks;
 pub mod notice;
 pub mod observe;

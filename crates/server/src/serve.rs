@@ -3,14 +3,11 @@
 //! Stopping finishes the step under way, begins no other, and touches nothing that runs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 
 use crate::control::{Control, ControlError};
-
-/// How long answers under way may take once the server stops; whoever follows events is cut off then.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
+use crate::http::listen::{HEAD_WITHIN, listen};
 
 /// Keeps the estate and answers on `listener` until `stop` comes or another server takes over.
 pub async fn serve(
@@ -19,13 +16,11 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), ControlError> {
-    let (closing, closed) = tokio::sync::watch::channel(false);
-    let mut wait = closed.clone();
-    let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
-    let answers = axum::serve(listener, service).with_graceful_shutdown(async move {
-        let _ = wait.wait_for(|closing| *closing).await;
-    });
-    let answering = tokio::spawn(answers.into_future());
+    let (closing, mut closed) = tokio::sync::watch::channel(false);
+    let closed = async move {
+        let _ = closed.wait_for(|closing| *closing).await;
+    };
+    let answering = tokio::spawn(listen(listener, router, closed, HEAD_WITHIN));
     let keeper = tokio::spawn({
         let control = Arc::clone(&control);
         async move { control.keep().await }
@@ -42,10 +37,7 @@ pub async fn serve(
     };
     let kept = ended.await;
     closing.send_replace(true);
-    let abort = answering.abort_handle();
-    if tokio::time::timeout(LAST_ANSWERS, answering).await.is_err() {
-        abort.abort();
-    }
+    let _ = answering.await;
     match kept {
         Ok(kept) => kept,
         Err(fault) => std::panic::resume_unwind(fault.into_panic()),

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use springtide_core::check::CheckedEstate;
@@ -9,6 +10,7 @@ use springtide_core::plan::Plan;
 use springtide_driver::Driver as _;
 use springtide_server::Estate;
 use springtide_server::execute::{ExecuteError, Execution, chain, execute};
+use springtide_server::locks::{self, ActLock};
 use springtide_server::store::{Held, StoreError};
 
 use super::show::{refused, show};
@@ -138,6 +140,22 @@ fn approved(cli: &Cli) -> Result<bool, Failure> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
+/// Longest wait of `stop` for a step that a server has under way.
+const STEP: Duration = Duration::from_secs(300);
+
+/// The operation lock, waited for.
+async fn lock_within(state: &Path, most: Duration) -> Result<ActLock, Failure> {
+    let begun = Instant::now();
+    loop {
+        match lock_at(state) {
+            Err(failure) if failure.is("E0802") && begun.elapsed() < most => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            done => return done,
+        }
+    }
+}
+
 /// `springtide stop`
 pub async fn stop(cli: &Cli, dry_run: bool) -> Result<u8, Failure> {
     need_root()?;
@@ -154,12 +172,21 @@ pub async fn stop(cli: &Cli, dry_run: bool) -> Result<u8, Failure> {
         .collect();
     // A folder that is not there runs nothing, and stopping makes none. The store is not needed: what
     // runs must be stoppable also when it is broken.
+    let server = locks::server(&state);
     if !dry_run && state.join("workloads").exists() {
-        let _held = lock_at(&state)?;
+        // A server would start again what is stopped: it is held first, and steps under way come to their end.
+        let _held = match &server {
+            Some(_) => {
+                open(cli)?.store.hold("springtide stop", "springtide stop", now())?;
+                lock_within(&state, STEP).await?
+            }
+            None => lock_at(&state)?,
+        };
         driver.shutdown().await?;
     }
     if cli.json {
-        printer::json(&json!({ "version": 1, "stopped": !dry_run, "workloads": running }));
+        let held = server.is_some() && !dry_run;
+        printer::json(&json!({ "version": 1, "stopped": !dry_run, "held": held, "workloads": running }));
     } else if dry_run {
         printer::data(&match running.is_empty() {
             true => "nothing runs\n".to_owned(),
@@ -167,6 +194,10 @@ pub async fn stop(cli: &Cli, dry_run: bool) -> Result<u8, Failure> {
         });
     } else {
         printer::data("all workloads are stopped; data stays\n");
+        if let Some(server) = server {
+            let text = format!(" the server (pid {}) is held; springtide release lets it start them again", server.pid);
+            printer::note(&printer::yellow("note"), &text);
+        }
     }
     Ok(0)
 }

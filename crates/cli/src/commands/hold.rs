@@ -23,10 +23,9 @@ pub fn hold(cli: &Cli, reason: &str, dry_run: bool) -> Result<u8, Failure> {
     }
     if cli.json {
         printer::json(&json!({ "version": 1, "held": !dry_run, "reason": reason }));
-    } else if dry_run {
-        printer::data("would hold: no operation begins, one that runs stops before its next step\n");
     } else {
-        printer::data("held: no operation begins, one that runs stops before its next step\n");
+        let verb = if dry_run { "would hold" } else { "held" };
+        printer::say(&format!("{verb}: no operation begins, one that runs stops before its next step"));
     }
     Ok(0)
 }
@@ -44,10 +43,10 @@ pub fn release(cli: &Cli, dry_run: bool) -> Result<u8, Failure> {
         return Ok(0);
     }
     let text = match (held, dry_run) {
-        (None, _) => "nothing was held\n".to_owned(),
-        (Some(it), true) => format!("would release: {} ({})\n", it.reason, times::person(it.since, now())),
-        (Some(it), false) => format!("released: {} ({})\n", it.reason, times::person(it.since, now())),
+        (None, _) => "nothing was held".to_owned(),
+        (Some(it), true) => format!("would release: {} ({})", it.reason, times::person(it.since, now())),
+        (Some(it), false) => format!("released: {} ({})", it.reason, times::person(it.since, now())),
     };
-    printer::data(&text);
+    printer::say(&text);
     Ok(0)
 }

@@ -43,10 +43,10 @@ pub fn recover(cli: &Cli, dry_run: bool) -> Result<u8, Failure> {
     }
     let copy = copy.path.display();
     if dry_run {
-        printer::data(&format!("would put back {copy}, made {made}\n"));
+        printer::say(&format!("would put back {copy}, made {made}"));
         return Ok(0);
     }
-    printer::data(&format!("put back {copy}, made {made}\n"));
+    printer::say(&format!("put back {copy}, made {made}"));
     if let Some(kept) = kept {
         printer::note(&printer::yellow("note"), &format!(" the damaged store is kept as {}", kept.display()));
     }

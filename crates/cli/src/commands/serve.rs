@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use springtide_server::control::{Control, Settings};
+use springtide_server::http::credentials::{leave_local_token, remove_local_token};
+use springtide_server::http::{self, Limits};
 use springtide_server::locks::{self, LockError, ServerFile, ServerLock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -52,21 +54,20 @@ pub async fn serve(cli: &Cli, listen: SocketAddr, dry_run: bool) -> Result<u8, F
     })?;
     let address = listener.local_addr()?;
     let control = Control::new(Arc::new(estate), Settings::new(std::path::absolute(&cli.file)?, clock()));
-    let by = format!("springtide serve, pid {}", std::process::id());
-    for (operation, step) in control.take_epoch(&by)? {
-        let text = format!(" operation {operation} was cut off at `{step}`; going on from what is seen");
-        printer::note(&printer::yellow("note"), &text);
-    }
     let server = ServerFile {
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
         since: now(),
         listen: address.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
+    // Who finds server.json finds the token too.
+    leave_local_token(&control.estate().store, &control.estate().state, now())?;
     lock.announce(&server)?;
     say(cli, address, true);
     let stop = stop()?;
-    springtide_server::serve::serve(control, axum::Router::new(), listener, stop).await?;
+    let site = http::site(Arc::clone(&control), clock(), Limits::default());
+    springtide_server::serve::serve(Arc::clone(&control), site, listener, stop).await?;
+    remove_local_token(&control.estate().store, &control.estate().state)?;
     drop(lock);
     printer::note("", "stopped; what runs goes on");
     Ok(0)
@@ -78,7 +79,7 @@ fn say(cli: &Cli, listen: SocketAddr, serving: bool) {
         return;
     }
     let verb = if serving { "serving" } else { "would serve" };
-    printer::data(&format!("{verb} {} on http://{listen}\n", cli.file.display()));
+    printer::say(&format!("{verb} {} on http://{listen}", cli.file.display()));
 }
 
 /// What the server says while it runs goes to stderr, line by line.

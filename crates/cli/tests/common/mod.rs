@@ -236,6 +236,10 @@ pub fn verbs() -> Vec<(String, Vec<String>)> {
         for arg in verb.get_positionals().filter(|arg| arg.is_required_set()) {
             words.push(sample(&name, arg.get_id().as_str()).to_owned());
         }
+        // It would not come back.
+        if name == "serve" {
+            words.push("--dry-run".to_owned());
+        }
         (name, words)
     });
     let verbs: Vec<_> = verbs.collect();
@@ -250,6 +254,7 @@ fn sample(verb: &str, argument: &str) -> &'static str {
         "thing" => "E0701",
         "shell" => "bash",
         "command" => "true",
+        "reason" => "a test",
         other => panic!("{verb} has a new argument {other}: give it a sample here"),
     }
 }

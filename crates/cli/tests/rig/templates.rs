@@ -13,8 +13,9 @@ use springtide_data::template::Manifest;
 
 const SERIES: [&str; 2] = ["19.0", "14.0"];
 /// The code that decides what is in a template.
-const BUILDERS: [&str; 4] = [
+const BUILDERS: [&str; 5] = [
     include_str!("../../../data/src/template/build.rs"),
+    include_str!("../../../data/src/template/assets.py"),
     include_str!("../../../data/src/template/server.rs"),
     include_str!("../../../data/src/postgres/autovacuum.rs"),
     include_str!("../../../data/src/postgres/configure.rs"),

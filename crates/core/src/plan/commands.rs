@@ -232,4 +232,74 @@ pub const COMMANDS: &[Explanation] = &[
          The store is whole, or there is no copy of it. Nothing was changed. A server makes copies at its start and every \
          hour, in the folder backups of the state folder, and keeps three.",
     ),
+    row(
+        "E0930",
+        "who asks is not known",
+        "The server lets only those in who show a token (`Authorization: Bearer st_…`) or have a session of the \
+         console. This one is missing, unknown, expired or revoked; or a login link was used before or is older than \
+         ten minutes. `springtide token create` makes a token, `springtide open --console` a login link.",
+    ),
+    row(
+        "E0931",
+        "the token's scope is too small",
+        "Scopes are read, operate and admin; each allows what the ones before it do. Looking needs read; approving, \
+         cancelling, holding and releasing need operate; tokens need admin. `springtide token create --scope SCOPE` \
+         makes one.",
+    ),
+    row(
+        "E0932",
+        "the request is not understood",
+        "The address, a header, a value or the body is not as /api/v1/openapi.json describes it. Nothing was changed.",
+    ),
+    row(
+        "E0933",
+        "the form is not of this session",
+        "What changes something through the console carries a token of its session, so that no other site can act in \
+         your name. Open the page again and repeat.",
+    ),
+    row(
+        "E0934",
+        "the body is too large",
+        "The server reads bodies of up to 1 MiB; what it takes is far smaller. Nothing was changed.",
+    ),
+    row(
+        "E0935",
+        "too many requests",
+        "Every token may ask 200 times at once and 50 times a second in the long run, and 64 streams of events may be \
+         open. Wait as long as the answer's Retry-After says. Nothing was changed.",
+    ),
+    row(
+        "E0936",
+        "the method is not possible here",
+        "The address exists and knows other methods; the answer's Allow lists them. Nothing was changed.",
+    ),
+    row(
+        "E0937",
+        "the Idempotency-Key was used",
+        "A key names one request for a day. It was used for another request, or its first request has no answer: it \
+         is under way or was cut off. Look at `springtide history`, then use a new key.",
+    ),
+    row(
+        "E0938",
+        "it took too long",
+        "A body must come within 10 s, and an answer begins within 30 s. What was begun before goes on; `springtide \
+         history` shows it.",
+    ),
+    row(
+        "E0939",
+        "there is nothing at this address",
+        "The server has no page and no part of its API there. /api/v1/openapi.json lists all of the API.",
+    ),
+    row(
+        "E0940",
+        "the server has not looked yet",
+        "It has just started and has not seen the estate. Ask again in a moment; if it stays so, `springtide doctor` \
+         says why.",
+    ),
+    row(
+        "E0941",
+        "the server does not answer as it should",
+        "server.json names a server that does not answer, or something else answers at its address. Operations that it \
+         began may run on; `springtide history` shows them. End the pid that server.json names if it hangs.",
+    ),
 ];

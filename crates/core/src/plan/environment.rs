@@ -41,8 +41,15 @@ pub fn base_url(estate: &CheckedEstate, host: &HostName) -> String {
     }
 }
 
-/// Seconds that a new certificate of an environment is good for: 90 days.
-pub const CERTIFICATE_S: i64 = 90 * 86_400;
+/// Seconds that a new certificate of an environment is good for, at most: 90 days.
+const CERTIFICATE_S: i64 = 90 * 86_400;
+
+/// When a certificate ends that is issued at `now`: with a whole day of UTC, since parts show the end and so
+/// have it in their digest. With the second, a plan would be another one a second later and could never be
+/// approved.
+pub fn new_certificate_until(now: i64) -> i64 {
+    (now + CERTIFICATE_S).div_euclid(86_400) * 86_400
+}
 
 /// Why an environment gets a new certificate at `now`, if it does.
 fn renewal(declared: &CheckedEnvironment, observed: Option<&EnvironmentObservation>, now: i64) -> Option<&'static str> {
@@ -58,7 +65,7 @@ fn renewal(declared: &CheckedEnvironment, observed: Option<&EnvironmentObservati
 pub fn certificate_until(declared: &CheckedEnvironment, observed: Option<&EnvironmentObservation>, now: i64) -> i64 {
     match observed.and_then(|it| it.certificate.as_ref()) {
         Some((_, until)) if renewal(declared, observed, now).is_none() => *until,
-        _ => now + CERTIFICATE_S,
+        _ => new_certificate_until(now),
     }
 }
 

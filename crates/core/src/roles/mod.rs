@@ -25,7 +25,7 @@ use crate::sizing::SizedEnvironment;
 use crate::workload::{FileSpec, SecretName, SecretRef, Text, Volume, VolumeMount, WorkloadSpec};
 
 /// Part of every digest; raised whenever equal inputs give another text.
-pub const RENDER_VERSION: u16 = 1;
+pub const RENDER_VERSION: u16 = 2;
 
 /// What a workload or route is rendered from, whole: the renderer gets nothing else.
 pub(crate) trait Inputs: Serialize + Sized {

@@ -106,6 +106,8 @@ impl WorkloadInputs for OdooInputs<'_> {
             volumes: vec![mount(Volume::OdooData, false)],
             ports,
             user: slot.user(role),
+            // Odoo ends while it starts if it cannot ask whether its database exists.
+            needs: vec![Role::Postgres, Role::Pooler],
             limits: self.limits(),
             ready,
             ready_within_s: 90,

@@ -58,6 +58,7 @@ impl WorkloadInputs for PoolerInputs<'_> {
             volumes: vec![mount(Volume::PostgresSocket, true)],
             ports: BTreeMap::from([(PortName::Sql, port(*slot, Role::Pooler))]),
             user: slot.user(Role::Pooler),
+            needs: Vec::new(),
             limits: Limits { cpu_milli: None, memory_bytes: Some(512 << 20) },
             ready: Probe::Tcp { port: PortName::Sql },
             ready_within_s: 15,

@@ -72,6 +72,7 @@ impl WorkloadInputs for PostgresInputs<'_> {
             volumes: vec![mount(Volume::PostgresData, false), mount(Volume::PostgresSocket, false)],
             ports: BTreeMap::from([(PortName::Sql, port)]),
             user: slot.user(Role::Postgres),
+            needs: Vec::new(),
             limits: Limits { cpu_milli: None, memory_bytes: None },
             ready: Probe::Postgres { port: PortName::Sql },
             // Crash recovery replays up to max_wal_size; 50 MB/s is what a slow disk does.

@@ -94,7 +94,7 @@ impl World {
                 }
             }
             Action::EnsureCertificate { environment, host } => {
-                let until = self.now + 90 * 86_400;
+                let until = springtide_core::plan::environment::new_certificate_until(self.now);
                 self.environment(&environment).certificate = Some((host.to_string(), until));
             }
             Action::BuildTemplate { key, modules, .. } => {

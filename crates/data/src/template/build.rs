@@ -195,6 +195,17 @@ async fn work(
         return Err(TemplateError::Install { how: how(outcome.code), lines, log: outcome.log });
     }
     let install_seconds = began.elapsed().as_secs_f64();
+    progress("building the pages' assets");
+    let outcome = driver.run_task(&assets_task(spec, site), generation).await?;
+    if outcome.code != Some(0) {
+        let lines = odoo_log::relevant_of(&outcome.log, &outcome.tail);
+        return Err(TemplateError::Step {
+            step: "building the pages' assets",
+            how: how(outcome.code),
+            lines,
+            log: outcome.log,
+        });
+    }
     progress("checking");
     let modules = installed(&inside, spec, &outcome.log, &outcome.tail).await?;
     mark_template(&inside).await?;
@@ -213,6 +224,23 @@ fn install_task(spec: &TemplateSpec, site: &Site) -> Task {
     command.push(if names.is_empty() { "base".to_owned() } else { names.join(",") });
     command.extend(["--stop-after-init", "--no-http"].map(str::to_owned));
     command.extend(if spec.demo { profile.demo.with.clone() } else { profile.demo.without.clone() });
+    odoo_task(spec, site, "template-install", command)
+}
+
+/// Style sheets and scripts of the pages everybody opens first. Odoo would build them while the first
+/// visitor of each copy waits: eight seconds on 14.0.
+fn assets_task(spec: &TemplateSpec, site: &Site) -> Task {
+    let script = format!(
+        "exec /usr/bin/odoo shell -c {CONFIG_PATH}/odoo.conf -d {TEMPLATE_DATABASE} --no-http --shell-interface=python \
+         < {CONFIG_PATH}/assets.py"
+    );
+    let mut task = odoo_task(spec, site, "template-assets", vec!["/bin/sh".into(), "-c".into(), script]);
+    task.files.push(("assets.py".into(), include_str!("assets.py").into()));
+    task
+}
+
+fn odoo_task(spec: &TemplateSpec, site: &Site, name: &str, command: Vec<String>) -> Task {
+    let profile = spec.series.profile();
     let conf = format!(
         "[options]\naddons_path = /srv/springtide/addons\ndata_dir = {ODOO_DATA_AT}\ndb_host = {SOCKET_AT}\ndb_port = {PORT}\n\
          db_user = owner\ndb_maxconn = 8\nlist_db = False\nworkers = 0\nmax_cron_threads = 0\nlog_level = info\n\
@@ -223,7 +251,7 @@ fn install_task(spec: &TemplateSpec, site: &Site) -> Task {
     let env =
         [("USER", "odoo"), ("HOME", "/nonexistent"), ("LANG", "C.UTF-8"), ("PATH", "/usr/local/bin:/usr/bin:/bin")];
     Task {
-        name: "template-install".into(),
+        name: name.into(),
         root: Root::Odoo(spec.series),
         command,
         env: env.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),

@@ -20,6 +20,7 @@ use crate::{DriverError, Ensured, ResolvedWorkload};
 pub(crate) struct Seen {
     pub digest: Digest,
     pub state: WorkloadState,
+    pub ready_since: Option<Instant>,
     pub main: Option<Birth>,
     pub restarts: u32,
     pub why: String,

@@ -12,6 +12,7 @@
 //! The rule that keeps it right: nothing runs that is not recorded first, and nothing is believed
 //! that is not seen in `/proc` with its start time.
 
+mod board;
 mod cgroup;
 mod child;
 mod enter;

@@ -16,6 +16,7 @@ use springtide_core::workload::WorkloadId;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::board::Board;
 use super::handle::Handle;
 use super::paths::{Paths, make_folder, now, open_lock, read_json, socket_path, write_json};
 use super::unit::Unit;
@@ -48,6 +49,7 @@ pub(crate) fn run(paths: Paths) -> i32 {
 struct Supervisor {
     paths: Arc<Paths>,
     units: tokio::sync::Mutex<BTreeMap<WorkloadId, Handle>>,
+    board: Board,
     fence: Mutex<u64>,
     end: tokio::sync::Notify,
 }
@@ -61,6 +63,7 @@ async fn serve(paths: Paths) -> io::Result<()> {
     let supervisor = Arc::new(Supervisor {
         paths: Arc::new(paths),
         units: tokio::sync::Mutex::default(),
+        board: Board::default(),
         fence: Mutex::new(fence),
         end: tokio::sync::Notify::new(),
     });
@@ -128,7 +131,7 @@ impl Supervisor {
                 }
                 Some(workload) => {
                     let id = workload.spec.id.clone();
-                    units.insert(id.clone(), Unit::spawn(self.paths.clone(), id, Some(workload)));
+                    units.insert(id.clone(), Unit::spawn(self.paths.clone(), &self.board, id, Some(workload)));
                 }
                 // An ensure or a removal that was cut off: what it had is put away.
                 None => Unit::put_away(&self.paths, &folder),
@@ -211,7 +214,10 @@ impl Supervisor {
                 let unit = {
                     let mut units = self.units.lock().await;
                     let id = workload.spec.id.clone();
-                    units.entry(id.clone()).or_insert_with(|| Unit::spawn(self.paths.clone(), id, None)).clone()
+                    units
+                        .entry(id.clone())
+                        .or_insert_with(|| Unit::spawn(self.paths.clone(), &self.board, id, None))
+                        .clone()
                 };
                 unit.ensure(*workload).await.map(|what| Answer::Ensured { what })
             }

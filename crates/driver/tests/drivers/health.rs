@@ -9,10 +9,10 @@ use nix::unistd::Pid;
 use springtide_core::layout::Slot;
 use springtide_core::observe::WorkloadState;
 use springtide_core::role::Role;
-use springtide_core::workload::{PortName, Probe};
+use springtide_core::workload::{PortName, Probe, WorkloadId};
 use springtide_driver::{Driver, DriverError, Ensured, Generation, ResolvedWorkload};
 
-use crate::rig::{Driven, gone, murder, redigest, seen, status_of, until, with_driver, workload};
+use crate::rig::{Driven, gone, murder, redigest, seen, seen_of, status_of, until, with_driver, workload};
 
 /// A web role in small: answers 200, 503 while the file `down` is there, nothing while `silent` is.
 fn server(slot: u16) -> ResolvedWorkload {
@@ -146,6 +146,42 @@ async fn backs_off_and_gives_up_aloud() {
         assert_eq!(driver.ensure_workload(&mended, Generation(1)).await.unwrap(), Ensured::Started);
         driver.wait_ready(&mended.spec.id).await.unwrap();
         assert_eq!(seen(&driver).await.restarts, 0, "what was mended begins anew");
+    })
+    .await;
+}
+
+/// A role that ends while its database is away is started again once, when that is back; one that needs
+/// nothing (the control) is tried again and again meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_needs_another_waits_for_it() {
+    with_driver("needs", async |driver: Driven, state: PathBuf| {
+        let database = redigest(workload(189, "exec sleep 1000"), |spec| {
+            spec.id = WorkloadId::of(&"prod".parse().unwrap(), Role::Postgres);
+            spec.user = Slot(189).user(Role::Postgres);
+        });
+        // Ends at once while the file `away` is there, as Odoo does without its database.
+        let script = "[ ! -e /srv/springtide/data/away ] && exec sleep 1000";
+        let needy = redigest(workload(189, script), |spec| spec.needs = vec![Role::Postgres]);
+        let free = redigest(workload(189, script), |spec| {
+            spec.id = WorkloadId::of(&"prod".parse().unwrap(), Role::Cron);
+        });
+        for each in [&database, &needy, &free] {
+            driver.ensure_workload(each, Generation(1)).await.unwrap();
+            driver.wait_ready(&each.spec.id).await.unwrap();
+        }
+        std::fs::write(flag(&state, "away"), "").unwrap();
+        driver.stop_workload(&database.spec.id, Generation(1)).await.unwrap();
+        for each in [&needy, &free] {
+            murder(seen_of(&driver, &each.spec.id).await.pid.unwrap());
+        }
+        until("the control is tried again", 20, async || seen_of(&driver, &free.spec.id).await.restarts >= 2).await;
+        let waiting = seen_of(&driver, &needy.spec.id).await;
+        assert_eq!((waiting.restarts, waiting.state), (0, WorkloadState::Backoff));
+        assert_eq!(waiting.why, "waits for prod/postgres: stopped on purpose");
+        std::fs::remove_file(flag(&state, "away")).unwrap();
+        driver.ensure_workload(&database, Generation(1)).await.unwrap();
+        until("it is back", 15, async || seen_of(&driver, &needy.spec.id).await.state == WorkloadState::Ready).await;
+        assert_eq!(seen_of(&driver, &needy.spec.id).await.restarts, 1);
     })
     .await;
 }

@@ -35,6 +35,7 @@ pub fn workload(slot: u16, script: &str) -> ResolvedWorkload {
         volumes: vec![VolumeMount { volume: Volume::OdooData, at: "/srv/springtide/data".into(), read_only: false }],
         ports: BTreeMap::new(),
         user: slot.user(Role::Web),
+        needs: Vec::new(),
         limits: Limits { cpu_milli: Some(1000), memory_bytes: Some(256 << 20) },
         ready: Probe::Alive { seconds: 0 },
         ready_within_s: 10,

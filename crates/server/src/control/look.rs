@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use springtide_core::check::{CheckedEstate, parse_and_check};
+use springtide_core::check::CheckedEstate;
 use springtide_core::digest::Digest;
 use springtide_core::lint::lint;
 use springtide_core::names::EnvironmentName;
@@ -29,6 +29,8 @@ pub(super) struct Eyes {
     text: Option<Option<Digest>>,
     /// The last valid estate, and the digest of its text.
     checked: Option<(Arc<CheckedEstate>, Digest)>,
+    /// A valid text that the store does not have yet.
+    to_keep: Option<String>,
     /// Why the file is not valid, if it is not.
     refusal: Option<String>,
     /// Since when each drift is seen.
@@ -74,10 +76,15 @@ impl Control {
             held,
         };
         let verdicts = decide(&facts);
-        // Only who may act writes; a look of somebody else adopts nothing.
-        let adopted = adopted(&facts, |name| running.contains(name));
-        if let (Ok(epoch), false) = (self.epoch(), adopted.is_empty()) {
-            self.estate.store.approve(epoch, &adopted, "it runs as declared", now)?;
+        // While a command acts nothing is adopted: what it does is not done yet.
+        if let Some(epoch) = self.acting()? {
+            if let Some(text) = eyes.to_keep.take() {
+                self.estate.store.keep_file(epoch, &text, now)?;
+            }
+            let adopted = adopted(&facts, |name| running.contains(name));
+            if !adopted.is_empty() {
+                self.estate.store.approve(epoch, &adopted, "it runs as declared", now)?;
+            }
         }
         let drift = drift(&mut eyes, &parts, &verdicts, &facts.approved, &report, &mut told, now);
         if eyes.plan != plan.id {
@@ -113,7 +120,7 @@ impl Control {
         let first = eyes.text.is_none();
         eyes.text = Some(digest);
         let checked = match read {
-            Ok(text) => match parse_and_check(&name, &text) {
+            Ok(text) => match (self.settings.parse)(&name, &text) {
                 Ok(checked) => Ok((checked, text)),
                 Err(report) => Err(match report.diagnostics() {
                     [one] => one.message.clone(),
@@ -128,13 +135,11 @@ impl Control {
         match checked {
             Ok((checked, text)) => {
                 let digest = Digest::of_bytes(text.as_bytes());
-                if let Ok(epoch) = self.epoch() {
-                    store.keep_file(epoch, &text, self.now())?;
-                }
                 if !first {
                     tell(json!({ "declared": digest, "environments": checked.environments.len() }));
                 }
                 eyes.checked = Some((Arc::new(checked), digest));
+                eyes.to_keep = Some(text);
                 eyes.refusal = None;
             }
             Err(why) => {
@@ -142,7 +147,7 @@ impl Control {
                 eyes.refusal = Some(why);
                 if eyes.checked.is_none()
                     && let Some(text) = store.kept_file()?
-                    && let Ok(checked) = parse_and_check(&name, &text)
+                    && let Ok(checked) = (self.settings.parse)(&name, &text)
                 {
                     eyes.checked = Some((Arc::new(checked), Digest::of_bytes(text.as_bytes())));
                 }

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use springtide_core::check::CheckedEstate;
+use springtide_core::check::{CheckedEstate, Report, parse_and_check};
 use springtide_core::digest::Digest;
 use springtide_core::names::EnvironmentName;
 use springtide_core::observe::Observation;
@@ -41,7 +41,7 @@ use crate::Estate;
 use crate::execute::{Clock, chain};
 use crate::locks::{ActLock, Holder};
 use crate::observe::ObserveError;
-use crate::store::{ControllerKind, Epoch, StoreError};
+use crate::store::{Epoch, StoreError};
 
 /// What was declared, seen and planned at one moment.
 #[derive(Debug)]
@@ -196,6 +196,8 @@ impl From<StoreError> for ControlError {
 pub struct Settings {
     /// The estate file.
     pub file: PathBuf,
+    /// How the text of an estate file is checked, by its name.
+    pub parse: fn(&str, &str) -> Result<CheckedEstate, Report>,
     /// The clock; what it says is only written down.
     pub clock: Clock,
     /// Time since some start, by a clock that never jumps; pauses are measured by it.
@@ -216,7 +218,16 @@ impl Settings {
         let seed = u64::from(std::process::id()) ^ (clock() as u64).rotate_left(32);
         let began = std::time::Instant::now();
         let uptime = Arc::new(move || began.elapsed());
-        Self { file, clock, uptime, parallel: 2, pass: Duration::from_secs(10), hint: Duration::from_secs(1), seed }
+        Self {
+            file,
+            parse: parse_and_check,
+            clock,
+            uptime,
+            parallel: 2,
+            pass: Duration::from_secs(10),
+            hint: Duration::from_secs(1),
+            seed,
+        }
     }
 }
 
@@ -238,6 +249,7 @@ pub struct Control {
 /// What a control knows of itself.
 #[derive(Default)]
 struct State {
+    /// The newest epoch that it took; none before it could act for the first time.
     epoch: Option<Epoch>,
     /// Operations that run, by environment.
     running: BTreeMap<Option<EnvironmentName>, Arc<work::Running>>,
@@ -245,8 +257,6 @@ struct State {
     failures: BTreeMap<Option<EnvironmentName>, backoff::Failures>,
     /// Held while operations run.
     act: Option<ActLock>,
-    /// Why nothing can be done any more.
-    fenced: Option<(u64, u64, String)>,
 }
 
 impl Control {
@@ -263,16 +273,6 @@ impl Control {
             kick: Notify::new(),
             stopping: AtomicBool::new(false),
         })
-    }
-
-    /// Takes a new epoch and ends what older ones left open. Returns those operations with the step they
-    /// were cut off in.
-    pub fn take_epoch(&self, by: &str) -> Result<Vec<(u64, String)>, ControlError> {
-        let (store, now) = (&self.estate.store, self.now());
-        let seen = self.estate.driver.fence().0;
-        let epoch = store.take_epoch(ControllerKind::Server, by, seen, now)?;
-        self.state().epoch = Some(epoch);
-        Ok(store.take_over(epoch, now)?)
     }
 
     /// The last look at everything, if there was one.
@@ -356,21 +356,8 @@ impl Control {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The right to act.
-    fn epoch(&self) -> Result<Epoch, ControlError> {
-        let state = self.state();
-        if let Some((ours, newest, by)) = &state.fenced {
-            return Err(ControlError::Fenced { ours: *ours, newest: *newest, by: by.clone() });
-        }
-        state.epoch.ok_or(ControlError::Stopping)
-    }
-
-    /// Remembers that another server has taken over.
+    /// Tells a trouble that nobody is there to be told of.
     fn note(&self, error: &ControlError) {
-        if let ControlError::Fenced { ours, newest, by } = error {
-            self.state().fenced = Some((*ours, *newest, by.clone()));
-            self.kick.notify_one();
-        }
         tracing::warn!(code = error.code(), "{}", chain(error));
     }
 }

@@ -37,7 +37,7 @@ impl Control {
         let mut hint = None;
         let mut backed_up: Option<Instant> = None;
         while !self.stopping() {
-            self.epoch()?;
+            self.over()?;
             if backed_up.is_none_or(|at| at.elapsed() >= BACKUP) {
                 backed_up = Some(Instant::now());
                 self.back_up().await;
@@ -46,7 +46,8 @@ impl Control {
             let before = self.hint().await;
             match self.pass().await {
                 Ok(()) => {}
-                Err(error @ ControlError::Fenced { .. }) => return Err(error),
+                // By a command that began to act just now; another server ends the loop above.
+                Err(ControlError::Fenced { .. }) => {}
                 Err(error) => self.note(&error),
             }
             if before.is_some() {
@@ -59,6 +60,7 @@ impl Control {
 
     /// One pass: a full look, and what may be done without asking is begun.
     pub async fn pass(self: &Arc<Self>) -> Result<(), ControlError> {
+        self.catch_up()?;
         let snapshot = self.refresh().await?;
         let due = due(&snapshot);
         if due.is_empty() || self.stopping() {

@@ -15,7 +15,7 @@ use super::backoff::Failures;
 use super::{Control, ControlError, Snapshot};
 use crate::execute::{ExecuteError, Execution, Progress, begin, run};
 use crate::locks::{ActLock, LockError};
-use crate::store::{ControllerKind, EventKind, NewEvent, StoreError};
+use crate::store::{ControllerKind, Epoch, EventKind, NewEvent, StoreError};
 
 /// An operation that runs.
 pub(super) struct Running {
@@ -101,8 +101,7 @@ impl Control {
                 return Err(ControlError::Busy { environment, operation: it.operation });
             }
         }
-        self.may_act()?;
-        let begun = self.begin(snapshot, parts, by);
+        let begun = self.may_act().and_then(|epoch| self.begin(snapshot, parts, by, epoch));
         // With nothing begun the lock is not needed.
         self.rest();
         begun
@@ -113,8 +112,8 @@ impl Control {
         snapshot: &Arc<Snapshot>,
         parts: Vec<EnvironmentPlan>,
         by: &str,
+        epoch: Epoch,
     ) -> Result<Vec<u64>, ControlError> {
-        let epoch = self.epoch()?;
         let mut numbers = Vec::with_capacity(parts.len());
         let mut builders: BTreeMap<String, Outcome> = BTreeMap::new();
         let mut estate: Option<Outcome> = None;
@@ -170,39 +169,64 @@ impl Control {
         Ok(numbers)
     }
 
+    /// Sees to it that the newest epoch is ours, unless a command acts now. Called at the start and by every
+    /// pass, so what a command that was killed left open is ended soon.
+    pub fn catch_up(&self) -> Result<(), ControlError> {
+        if self.acting()?.is_some() {
+            return Ok(());
+        }
+        let caught_up = self.may_act();
+        self.rest();
+        match caught_up {
+            Err(ControlError::Acting(_)) => Ok(()),
+            caught_up => caught_up.map(drop),
+        }
+    }
+
+    /// Our epoch, if it is the newest.
+    pub(super) fn acting(&self) -> Result<Option<Epoch>, ControlError> {
+        let newest = self.estate.store.newest_epoch()?;
+        let ours = self.state().epoch;
+        Ok(ours.filter(|ours| newest.is_some_and(|newest| newest.epoch == *ours)))
+    }
+
+    /// Whether another server has taken over: then nothing is done any more.
+    pub(super) fn over(&self) -> Result<(), ControlError> {
+        let ours = self.state().epoch;
+        match (ours, self.estate.store.newest_epoch()?) {
+            (Some(ours), Some(newest)) if newest.kind == ControllerKind::Server && newest.epoch != ours => {
+                Err(ControlError::Fenced { ours: ours.0, newest: newest.epoch.0, by: newest.by })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes the operation lock and sees that the newest epoch is ours. A command that acted since the
     /// last time took one of its own, and is done; then we take a newer one. Another server is never
-    /// taken over from.
-    fn may_act(&self) -> Result<(), ControlError> {
-        let mine = self.epoch()?;
-        let store = &self.estate.store;
+    /// taken over from, but at the start, when only its lock can have been given back by the kernel.
+    fn may_act(&self) -> Result<Epoch, ControlError> {
+        let (store, now) = (&self.estate.store, self.now());
         {
             let mut state = self.state();
             if state.act.is_none() {
-                let lock = ActLock::take(&self.estate.state, "serve", self.now());
+                let lock = ActLock::take(&self.estate.state, "serve", now);
                 state.act = Some(lock.map_err(|error| match error {
                     LockError::Held(holder) => ControlError::Acting(holder),
                     LockError::Io { path, source } => ControlError::File { path, source },
                 })?);
             }
         }
-        let newest = store.newest_epoch()?;
-        match newest {
-            Some(record) if record.epoch == mine => Ok(()),
-            Some(record) if record.kind == ControllerKind::Server => {
-                let error = ControlError::Fenced { ours: mine.0, newest: record.epoch.0, by: record.by };
-                self.note(&error);
-                self.rest();
-                Err(error)
-            }
-            _ => {
-                let by = format!("springtide serve, pid {}", std::process::id());
-                for (operation, step) in self.take_epoch(&by)? {
-                    tracing::info!(operation, step, "was cut off");
-                }
-                Ok(())
-            }
+        if let Some(epoch) = self.acting()? {
+            return Ok(epoch);
         }
+        self.over()?;
+        let by = format!("springtide serve, pid {}", std::process::id());
+        let epoch = store.take_epoch(ControllerKind::Server, &by, self.estate.driver.fence().0, now)?;
+        self.state().epoch = Some(epoch);
+        for (operation, step) in store.take_over(epoch, now)? {
+            tracing::info!(operation, step, "was cut off; going on from what is seen");
+        }
+        Ok(epoch)
     }
 
     /// Gives the operation lock back when nothing runs.
@@ -227,7 +251,7 @@ struct Work<'a> {
     snapshot: &'a Snapshot,
     running: &'a Running,
     by: &'a str,
-    epoch: crate::store::Epoch,
+    epoch: Epoch,
 }
 
 impl Work<'_> {
@@ -270,9 +294,8 @@ impl Work<'_> {
                 }
             }
             ExecuteError::Held { .. } => {}
-            ExecuteError::Journal(StoreError::Fenced { ours, newest, by }) => {
-                control.note(&ControlError::Fenced { ours, newest, by });
-            }
+            // Nothing can be written any more; the loop finds out by whom, and whether it has to end.
+            ExecuteError::Journal(error @ StoreError::Fenced { .. }) => control.note(&error.into()),
             error => {
                 // Why stands in the journal, where those who show it mask what a program said.
                 let step = if let ExecuteError::Step { step, .. } = &error { step.as_str() } else { "the journal" };

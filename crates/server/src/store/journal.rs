@@ -271,12 +271,12 @@ impl Store {
     }
 }
 
-const OPERATIONS: &str = "SELECT id, plan, began, ended, outcome, environment, by,
+pub(super) const OPERATIONS: &str = "SELECT id, plan, began, ended, outcome, environment, by,
        (SELECT count(*) FROM steps WHERE operation = id),
        (SELECT count(*) FROM steps WHERE operation = id AND ended IS NOT NULL AND error IS NULL)
      FROM operations";
 
-fn operation(row: &Row<'_>) -> Result<OperationRecord, rusqlite::Error> {
+pub(super) fn operation(row: &Row<'_>) -> Result<OperationRecord, rusqlite::Error> {
     Ok(OperationRecord {
         id: row.get::<_, i64>(0)? as u64,
         plan: row.get(1)?,

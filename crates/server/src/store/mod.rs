@@ -7,7 +7,9 @@
 //! - `epochs`: who began to act, in order; `leases`: which operation has which environment in hand;
 //! - `hold`: the stop switch; `approved`: what was approved per environment; `estate_file`: the last valid
 //!   text of the estate file;
-//! - `events`: the newest happenings, for those who follow.
+//! - `events`: the newest happenings, for those who follow;
+//! - `tokens`, `login_codes`, `sessions`: who may come in, secrets as hashes; `answers`: those of requests that
+//!   may be repeated.
 //!
 //! Everything else is observed. The rule that keeps it right: whatever a controller writes carries its
 //! [`Epoch`] and is refused in the same transaction if a newer one was taken ([`StoreError::Fenced`]); an
@@ -20,8 +22,10 @@ mod epochs;
 mod events;
 mod hold;
 mod journal;
+mod pages;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -183,6 +187,7 @@ const VERSIONS: &[&str] = &[
         environment TEXT, operation INTEGER, data TEXT NOT NULL) STRICT;
     CREATE INDEX operations_open ON operations (id) WHERE ended IS NULL;
 ",
+    tokens::TABLES,
 ];
 
 impl Store {

@@ -25,6 +25,7 @@ use springtide_core::workload::WorkloadId;
 use tokio::sync::{mpsc, watch};
 
 use self::health::Live;
+use super::board::Board;
 use super::cgroup::Group;
 use super::handle::{Command, Handle, Seen};
 use super::logs;
@@ -49,6 +50,8 @@ pub(crate) struct Unit {
     /// Whether what is on disk was looked at; until then nothing is claimed.
     adopted: bool,
     next_start: Option<Instant>,
+    /// Others, for those it needs.
+    board: Board,
     next_rotate: Instant,
     /// Members the kernel had killed for want of memory when the process began.
     memory_kills: u64,
@@ -57,11 +60,12 @@ pub(crate) struct Unit {
 
 impl Unit {
     /// Starts watching. `workload` is what is on disk, if anything.
-    pub fn spawn(paths: Arc<Paths>, id: WorkloadId, workload: Option<ResolvedWorkload>) -> Handle {
+    pub fn spawn(paths: Arc<Paths>, board: &Board, id: WorkloadId, workload: Option<ResolvedWorkload>) -> Handle {
         let folder = paths.workload(&id);
         let group = Group::new(&paths.state, &folder.name());
         let (commands, inbox) = mpsc::channel(16);
         let (seen, view) = watch::channel(None);
+        board.hang(id.clone(), view.clone());
         let handle = Handle { id: id.clone(), folder: folder.clone(), group: group.clone(), commands, seen: view };
         let status = read_json(&folder.status()).unwrap_or_default();
         let unit = Self {
@@ -74,6 +78,7 @@ impl Unit {
             live: None,
             adopted: false,
             next_start: None,
+            board: board.clone(),
             next_rotate: Instant::now(),
             memory_kills: 0,
             seen,
@@ -133,6 +138,7 @@ impl Unit {
             Seen {
                 digest: self.live.as_ref().map_or(workload.digest, |live| live.run.digest),
                 state,
+                ready_since: self.live.as_ref().and_then(|live| live.ready),
                 main: self.live.as_ref().map(|live| live.run.main.clone()),
                 restarts: self.status.restarts,
                 why,

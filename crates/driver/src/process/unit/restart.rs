@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use springtide_core::workload::WorkloadId;
 use tokio::time::sleep;
 
 use super::Unit;
@@ -9,10 +10,17 @@ use crate::process::logs;
 use crate::process::paths::{now, read_json};
 use crate::process::records::{Exit, GIVE_UP_WINDOW_S, Run, Wanted};
 
+/// How long those it needs must have been ready: a pooler tries a database that was away again after
+/// a second, and refuses everybody until then.
+const SETTLE: Duration = Duration::from_secs(2);
+
 impl Unit {
     /// Starts it again when its time has come.
     pub(super) async fn start_if_due(&mut self) {
         if self.status.wanted != Wanted::Running || self.next_start.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        if !self.needs_are_met() {
             return;
         }
         let Some(workload) = &self.workload else { return };
@@ -26,6 +34,18 @@ impl Unit {
         if let Err(why) = started {
             self.ended_because(format!("could not be started: {why}"));
         }
+    }
+
+    /// Whether all it needs has been ready for a moment. Waiting is not counted as a failed start: a
+    /// database that is away for an hour must not leave a role given up.
+    fn needs_are_met(&mut self) -> bool {
+        let needs = self.workload.iter().flat_map(|workload| &workload.spec.needs);
+        let ids = needs.map(|role| WorkloadId { environment: self.id.environment.clone(), role: *role });
+        let unready: Vec<String> = ids.filter_map(|id| self.board.unready(&id, SETTLE)).collect();
+        if !unready.is_empty() {
+            self.status.why = format!("waits for {}", unready.join("; "));
+        }
+        unready.is_empty()
     }
 
     /// The process ended by itself: says how, ends its children, plans the next start.

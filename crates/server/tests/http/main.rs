@@ -1,0 +1,12 @@
+//! The HTTP API over real sockets, with the control plane on the world in memory.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod auth;
+mod conform;
+mod events;
+mod limits;
+mod pages;
+mod plan;
+mod rig;
+mod schema;
