@@ -42,6 +42,7 @@ pub enum RouteError {
 const CONFIRM_S: u64 = 10;
 
 /// The running proxy, through its administration API.
+#[derive(Clone)]
 pub struct Proxy {
     client: reqwest::Client,
     url: String,

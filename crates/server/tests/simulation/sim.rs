@@ -38,6 +38,9 @@ use crate::story::File;
 /// How the store says that what runs was adopted.
 const ADOPTED: &str = "it runs as declared";
 
+/// Never asked, and dear to make: it reads every certificate authority of this machine.
+static PROXY: std::sync::OnceLock<Proxy> = std::sync::OnceLock::new();
+
 /// What a run is made from.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -161,7 +164,7 @@ impl Sim {
         let estate = Estate {
             store: Store::open(&state.join("springtide.db")).unwrap(),
             secrets: SecretStore::open(self.secrets.clone()).unwrap(),
-            proxy: Proxy::new().unwrap(),
+            proxy: PROXY.get_or_init(|| Proxy::new().unwrap()).clone(),
             driver: Arc::new(hand.clone()),
             world: Arc::new(hand),
             state,
