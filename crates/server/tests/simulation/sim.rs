@@ -195,7 +195,7 @@ impl Sim {
         let of_control = Arc::clone(&control);
         self.controllers
             .insert(id, Controller { runtime: Some(Self::runtime()), control: Some(control), command: None });
-        let came_up = self.run(id, async move { of_control.take_epoch("springtide serve").map(drop) });
+        let came_up = self.run(id, async move { of_control.catch_up() });
         match came_up {
             Some(Ok(())) => {
                 let mut inner = self.machine.inner();
