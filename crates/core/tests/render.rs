@@ -17,7 +17,7 @@ use springtide_core::workload::WorkloadSpec;
 const TEXTS: [(u16, &str); 3] = [
     (1, "422d4d42bac02be83ee52366dbf4252a"),
     (2, "5de85b7f3f2d68f5959686450a7d18bd"),
-    (3, "028fe0d854fbfa1167c83b38337900a0"),
+    (3, "ea7750208d36a511f7f0e47ae470a5df"),
 ];
 
 fn estate(text: &str) -> CheckedEstate {
