@@ -38,7 +38,9 @@ async fn quiet(browser: &Browser, rig: &Rig, expected: &[&str]) -> u64 {
     let unexpected: Vec<_> = said.iter().filter(|line| !expected.iter().any(|it| line.contains(it))).collect();
     assert!(unexpected.is_empty(), "{unexpected:?}");
     let (addresses, bytes) = browser.asked().await;
-    let ours = |address: &&String| address.starts_with(&rig.url("/")) || address.starts_with("data:") || *address == "about:blank";
+    let ours = |address: &&String| {
+        address.starts_with(&rig.url("/")) || address.starts_with("data:") || *address == "about:blank"
+    };
     let others: Vec<_> = addresses.iter().filter(|address| !ours(address)).collect();
     assert!(others.is_empty(), "{others:?}");
     bytes
