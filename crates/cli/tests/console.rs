@@ -235,6 +235,27 @@ async fn a_person_stops_things_and_is_told() {
     browser.see("springtide open --console", SOON).await;
     quiet(&browser, &rig, &[]).await;
 
+    // A session that ends takes the open page along.
+    log_in(&browser, &rig).await;
+    let cookie = browser.client.get_named_cookie("springtide_session").await.unwrap();
+    let key = springtide_server::store::tokens::hash(cookie.value());
+    rig.control.estate().store.end_session(&key).unwrap();
+    browser.see("springtide open --console", SOON).await;
+
+    // A server that goes away is told, and so is that it is back; the session outlives it.
+    log_in(&browser, &rig).await;
+    let port = rig.address.port();
+    rig.stop().await;
+    browser.see("Not connected to the server.", SOON).await;
+    let rig = Rig::start(folder.path(), port, Duration::from_millis(20)).await.unwrap();
+    let gone = "return document.getElementById('offline').hidden";
+    let began = std::time::Instant::now();
+    while browser.run(gone).await != json!(true) {
+        assert!(began.elapsed() < Duration::from_secs(30), "it does not come back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    quiet(&browser, &rig, &["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "htmx"]).await;
+
     browser.stop().await;
     rig.stop().await;
 }
