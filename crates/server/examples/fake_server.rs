@@ -35,6 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let estate = fake::estate(&folder.path().join("state"), driver, Arc::new(FakeWorld::default()))?;
     let clock: Clock = Arc::new(now);
     let control = Control::new(Arc::new(estate), Settings::new(file, clock.clone()));
+    control.catch_up()?;
     control.refresh().await?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
     let token = make_token(&control.estate().store, "fuzz", Scope::Admin, 86_400, now())?;

@@ -171,7 +171,7 @@ impl Control {
 
     /// Sees to it that the newest epoch is ours, unless a command acts now. Called at the start and by every
     /// pass, so what a command that was killed left open is ended soon.
-    pub(super) fn catch_up(&self) -> Result<(), ControlError> {
+    pub fn catch_up(&self) -> Result<(), ControlError> {
         if self.acting()?.is_some() {
             return Ok(());
         }
