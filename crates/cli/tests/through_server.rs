@@ -219,7 +219,7 @@ async fn ctrl_c_asks_the_server_to_stop_between_steps() {
     assert!(said.1.contains("the server stops after this step") && said.1.contains("E0805"), "{}", said.1);
     let records = rig.control.estate().store.operations(100).unwrap();
     assert!(
-        records.iter().any(|it| it.outcome.as_deref().is_some_and(|how| how.starts_with("stopped"))),
+        records.iter().any(|it| it.outcome.as_deref().is_some_and(|how| how.starts_with("cancelled by "))),
         "{records:?}"
     );
     assert!(rig.control.running().is_empty());

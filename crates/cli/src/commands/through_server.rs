@@ -250,8 +250,15 @@ impl<'a> Following<'a> {
 
 /// How it came out: the first failure, as without a server.
 fn outcome(ended: &[OperationDetail]) -> Result<(), Failure> {
-    let order = [OperationState::Failed, OperationState::CutOff, OperationState::Stopped];
-    let worst = order.iter().find_map(|state| ended.iter().find(|it| it.operation.state == *state));
+    // One whose step failed; then those that were stopped; last those that waited for one of them in vain.
+    let rank = |it: &OperationDetail| match it.operation.state {
+        OperationState::Failed if it.steps.iter().any(|step| step.error.is_some()) => 0,
+        OperationState::CutOff => 1,
+        OperationState::Stopped => 2,
+        OperationState::Failed => 3,
+        OperationState::Done | OperationState::Running => 4,
+    };
+    let worst = ended.iter().min_by_key(|it| rank(it)).filter(|it| rank(it) < 4);
     let Some(OperationDetail { operation, steps }) = worst else { return Ok(()) };
     let done = "Steps before it stay done; nothing after it was begun.";
     let said = operation.outcome.clone().unwrap_or_default();
