@@ -80,6 +80,13 @@ async fn a_person_changes_workers_and_watches() {
     browser.open(&rig.url("/plan")).await;
     browser.see("springtide open --console", SOON).await;
     for_everybody(&browser, "log-in").await;
+    // What watches here can see: a button without a name, and a request to elsewhere.
+    browser.run("document.querySelector('main').append(document.createElement('button'))").await;
+    assert!(browser.barriers().await.iter().any(|it| it.starts_with("\"button-name\"")));
+    browser.run("fetch('http://127.0.0.1:1/').catch(() => 0)").await;
+    let said = browser.said().await;
+    assert!(said.iter().any(|line| line.contains("Content Security Policy")), "{said:?}");
+    browser.asked().await;
 
     // A fresh estate: all is planned, and approved here.
     log_in(&browser, &rig).await;
@@ -235,6 +242,27 @@ async fn a_person_stops_things_and_is_told() {
     browser.see("springtide open --console", SOON).await;
     quiet(&browser, &rig, &[]).await;
 
+    // A session that ends takes the open page along.
+    log_in(&browser, &rig).await;
+    let cookie = browser.client.get_named_cookie("springtide_session").await.unwrap();
+    let key = springtide_server::store::tokens::hash(cookie.value());
+    rig.control.estate().store.end_session(&key).unwrap();
+    browser.see("springtide open --console", SOON).await;
+
+    // A server that goes away is told, and so is that it is back; the session outlives it.
+    log_in(&browser, &rig).await;
+    let port = rig.address.port();
+    rig.stop().await;
+    browser.see("Not connected to the server.", SOON).await;
+    let rig = Rig::start(folder.path(), port, Duration::from_millis(20)).await.unwrap();
+    let gone = "return document.getElementById('offline').hidden";
+    let began = std::time::Instant::now();
+    while browser.run(gone).await != json!(true) {
+        assert!(began.elapsed() < Duration::from_secs(30), "it does not come back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    quiet(&browser, &rig, &["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "htmx"]).await;
+
     browser.stop().await;
     rig.stop().await;
 }
@@ -260,33 +288,43 @@ async fn everything_works_without_scripts() {
     rig.stop().await;
 }
 
-/// Not a test: writes the pictures of docs/console.md. `--ignored pictures`
+/// Not a test: writes the pictures of docs/console.md. `--ignored pictures`; of a server that runs if
+/// SPRINGTIDE_LINK is a log-in link of it and SPRINGTIDE_FILE its estate file with a line `workers: { web: 3 }`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes into docs"]
 async fn pictures() {
     let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/console");
     std::fs::create_dir_all(&docs).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let rig = Rig::start(folder.path(), 0, Duration::from_millis(20)).await.unwrap();
+    let (link, file, rig) = match (std::env::var("SPRINGTIDE_LINK"), std::env::var("SPRINGTIDE_FILE")) {
+        (Ok(link), Ok(file)) => (link, file.into(), None),
+        _ => {
+            let rig = Rig::start(folder.path(), 0, Duration::from_millis(20)).await.unwrap();
+            declare(&rig, 3);
+            rig.settle().await.unwrap();
+            rig.pace(Duration::from_secs(3));
+            // For the chart.
+            tokio::time::sleep(Duration::from_secs(90)).await;
+            (rig.link().unwrap(), rig.file.clone(), Some(rig))
+        }
+    };
+    let url = |path: &str| format!("{}{path}", link.split("/login").next().unwrap());
     let browser = Browser::start(folder.path(), true).await;
     let take = async |name: &str, scheme: &str, size: (u32, u32)| {
         browser.prefer(scheme).await;
         browser.size(Some(size)).await;
         browser.picture(&docs.join(format!("{name}.png"))).await;
     };
-    browser.open(&rig.link().unwrap()).await;
+    browser.open(&link).await;
     take("login", "light", (640, 420)).await;
-    log_in(&browser, &rig).await;
-    rig.settle().await.unwrap();
-    rig.pace(Duration::from_secs(3));
-    // For the chart.
-    tokio::time::sleep(Duration::from_secs(90)).await;
-    browser.open(&rig.url("/")).await;
-    browser.see("2 of 2 up", SOON).await;
+    browser.click("button[type=submit]").await;
+    browser.see("of 2 up", SOON).await;
     take("estate", "light", (1180, 780)).await;
     take("estate-narrow", "dark", (360, 740)).await;
-    declare(&rig, 12);
-    browser.open(&rig.url("/environments/prod")).await;
+    browser.open(&url("/environments/prod")).await;
+    browser.see("workers x 2", SOON).await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("web: 3", "web: 4")).unwrap();
     browser.see("Review the plan", SOON).await;
     take("environment", "light", (1180, 1180)).await;
     take("environment-dark", "dark", (1180, 1180)).await;
@@ -294,9 +332,11 @@ async fn pictures() {
     browser.see("run prod/web", SOON).await;
     take("plan", "light", (1180, 720)).await;
     browser.click("form[action='/plan/approve'] button[type=submit]").await;
-    browser.see("run prod/web", SOON).await;
     browser.see("End of the log of prod/web", SOON).await;
-    take("operation", "dark", (1180, 620)).await;
+    take("operation", "dark", (1180, 700)).await;
+    browser.see("took", Duration::from_secs(120)).await;
     browser.stop().await;
-    rig.stop().await;
+    if let Some(rig) = rig {
+        rig.stop().await;
+    }
 }

@@ -14,12 +14,12 @@ use springtide_core::sizing::SizedEnvironment;
 use springtide_core::workload::WorkloadId;
 use springtide_driver::fake::FakeDriver;
 use springtide_server::Estate;
-use springtide_server::console::{self, Console};
-use springtide_server::control::{Control, Settings};
+use springtide_server::control::{Control, ControlError, Settings};
 use springtide_server::execute::{Clock, Execution, Failure, Progress};
 use springtide_server::fake::{self, FakeWorld};
-use springtide_server::http::{self, App, Limits, credentials};
+use springtide_server::http::{self, Limits, credentials};
 use springtide_server::observe::ObserveError;
+use springtide_server::serve::serve;
 use springtide_server::world::World;
 
 /// The file it begins with.
@@ -83,7 +83,7 @@ pub struct Rig {
     pub control: Arc<Control>,
     pace: Arc<AtomicU64>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
-    server: tokio::task::JoinHandle<()>,
+    server: tokio::task::JoinHandle<Result<(), ControlError>>,
 }
 
 impl Rig {
@@ -102,25 +102,14 @@ impl Rig {
         });
         let settings = Settings { pass: Duration::from_secs(5), ..Settings::new(file.clone(), Arc::clone(&clock)) };
         let control = Control::new(Arc::new(estate), settings);
-        control.catch_up()?;
-        let app = App::new(Arc::clone(&control), clock, Limits::default(), Some(console::problem));
-        let router = http::router(app, console::router(Console::new(&control)));
+        let site = http::site(Arc::clone(&control), clock, Limits::default());
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let keeper = Arc::clone(&control);
-        let server = tokio::spawn(async move {
-            let stopped = async {
-                let _ = stopped.await;
-            };
-            let keep = tokio::spawn({
-                let keeper = Arc::clone(&keeper);
-                async move { keeper.keep().await }
-            });
-            http::listen::listen(listener, router, stopped, http::listen::HEAD_WITHIN).await;
-            keeper.stop();
-            let _ = keep.await;
+        let serving = serve(Arc::clone(&control), site, listener, async {
+            let _ = stopped.await;
         });
+        let server = tokio::spawn(serving);
         Ok(Self { address, file, control, pace, stop: Some(stop), server })
     }
 

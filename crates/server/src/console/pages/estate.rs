@@ -16,7 +16,7 @@ pub const MOST: usize = 200;
 pub fn not_yet(frame: &Frame) -> Markup {
     html! {
         (banners(frame))
-        div.card.empty.big { (icon(Icon::Turning)) strong { "Looking for the first time." } "This page fills itself in a moment." (cli("springtide status")) }
+        div.card.empty.big { (icon(Icon::Turning)) strong { "Looking for the first time." } p { "This page fills itself in a moment. " a href=(frame.path) { "Load it again" } } (cli("springtide status")) }
     }
 }
 
