@@ -17,6 +17,9 @@ use super::{Epoch, EventKind, NewEvent, Store, StoreError, sqlite};
 /// How the journal calls an operation that came to its end.
 pub const DONE: &str = "done";
 
+/// How it calls one whose controller died or could not write its end down.
+pub const CUT_OFF: &str = "cut off";
+
 /// A recorded operation.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct OperationRecord {
@@ -188,6 +191,16 @@ impl Store {
         })?;
         self.appended.notify_one();
         Ok(())
+    }
+
+    /// Operations of an epoch that have not ended.
+    pub fn open_operations(&self, epoch: Epoch) -> Result<Vec<u64>, StoreError> {
+        let connection = self.connection();
+        let select = "SELECT id FROM operations WHERE ended IS NULL AND epoch = ?1 ORDER BY id";
+        let mut select = connection.prepare_cached(select).map_err(sqlite("read"))?;
+        let rows =
+            select.query_map([epoch.0 as i64], |row| Ok(row.get::<_, i64>(0)? as u64)).map_err(sqlite("read"))?;
+        rows.collect::<Result<_, _>>().map_err(sqlite("read"))
     }
 
     /// Records a command that a person runs inside a workload; it takes nothing in hand.
