@@ -185,8 +185,8 @@ impl Control {
         }
     }
 
-    /// Ends operations of ours that are over and whose end could not be written down: they would have their
-    /// environment in hand for as long as this server lives.
+    /// Ends operations that are over, ours or older, and whose end could not be written down: ours would have
+    /// their environment in hand for as long as this server lives.
     fn end_lost(&self, epoch: Epoch) -> Result<(), ControlError> {
         let _one_at_a_time = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
         let open = self.estate.store.open_operations(epoch)?;
@@ -300,14 +300,7 @@ impl Work<'_> {
             return true;
         };
         match error {
-            ExecuteError::Cancelled(_) => {
-                if self.running.cancelled_by().is_some()
-                    && let Err(error) = store.disapprove(self.epoch, name.as_ref())
-                {
-                    control.note(&error.into());
-                }
-            }
-            ExecuteError::Held { .. } => {}
+            ExecuteError::Cancelled(_) | ExecuteError::Held { .. } => {}
             // Nothing can be written any more; the loop finds out by whom, and whether it has to end.
             ExecuteError::Journal(error @ StoreError::Fenced { .. }) => control.note(&error.into()),
             error => {
@@ -341,6 +334,10 @@ impl Progress for Work<'_> {
 
     fn cancelled(&self) -> bool {
         self.control.stopping() || self.running.cancelled_by().is_some()
+    }
+
+    fn withdraws(&self) -> bool {
+        self.running.cancelled_by().is_some()
     }
 
     fn why(&self) -> String {

@@ -171,7 +171,21 @@ impl Store {
 
     /// Writes down how an operation ended, and gives back what it had in hand.
     pub fn end(&self, epoch: Epoch, operation: u64, outcome: &str, now: i64) -> Result<(), StoreError> {
+        self.finish(epoch, operation, outcome, false, now)
+    }
+
+    /// The same for one that a person cancelled: what it was to do waits for approval again.
+    pub fn end_cancelled(&self, epoch: Epoch, operation: u64, why: &str, now: i64) -> Result<(), StoreError> {
+        self.finish(epoch, operation, why, true, now)
+    }
+
+    fn finish(&self, epoch: Epoch, operation: u64, outcome: &str, withdraw: bool, now: i64) -> Result<(), StoreError> {
         self.act(epoch, |it| {
+            if withdraw {
+                let delete = "DELETE FROM approved
+                              WHERE environment IN (SELECT environment FROM leases WHERE operation = ?1)";
+                it.execute(delete, [operation as i64]).map_err(sqlite("write"))?;
+            }
             let update =
                 "UPDATE operations SET ended = ?2, outcome = ?3 WHERE id = ?1 AND ended IS NULL RETURNING environment";
             let found: Option<Option<String>> = it
@@ -193,10 +207,11 @@ impl Store {
         Ok(())
     }
 
-    /// Operations of an epoch that have not ended.
+    /// Operations of this epoch and older ones that have not ended, but commands inside workloads.
     pub fn open_operations(&self, epoch: Epoch) -> Result<Vec<u64>, StoreError> {
         let connection = self.connection();
-        let select = "SELECT id FROM operations WHERE ended IS NULL AND epoch = ?1 ORDER BY id";
+        let select = "SELECT id FROM operations
+                      WHERE ended IS NULL AND plan NOT LIKE 'exec %' AND coalesce(epoch, 0) <= ?1 ORDER BY id";
         let mut select = connection.prepare_cached(select).map_err(sqlite("read"))?;
         let rows =
             select.query_map([epoch.0 as i64], |row| Ok(row.get::<_, i64>(0)? as u64)).map_err(sqlite("read"))?;
