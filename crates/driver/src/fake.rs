@@ -186,6 +186,15 @@ impl Driver for FakeDriver {
         Generation(self.inner().fence)
     }
 
+    async fn raise(&self, Generation(ours): Generation) -> Result<(), DriverError> {
+        let mut inner = self.inner();
+        if ours < inner.fence {
+            return Err(DriverError::Fenced { ours, seen: inner.fence });
+        }
+        inner.fence = ours;
+        Ok(())
+    }
+
     async fn ensure_workload(
         &self,
         workload: &ResolvedWorkload,

@@ -79,6 +79,10 @@ pub trait Progress: Send + Sync {
     fn end(&self, number: usize, error: Option<&str>);
     /// Whether to stop before the next step.
     fn cancelled(&self) -> bool;
+    /// Whether stopping takes back what was approved.
+    fn withdraws(&self) -> bool {
+        false
+    }
     /// What the journal says of an operation that was stopped.
     fn why(&self) -> String {
         "stopped".to_owned()
@@ -155,7 +159,10 @@ pub async fn run(
     for (number, (environment, step)) in steps.into_iter().enumerate() {
         let title = step.action.title();
         if progress.cancelled() {
-            store.end(epoch, operation, &progress.why(), now())?;
+            match progress.withdraws() {
+                true => store.end_cancelled(epoch, operation, &progress.why(), now())?,
+                false => store.end(epoch, operation, &progress.why(), now())?,
+            }
             return Err(ExecuteError::Cancelled(title));
         }
         let action = serde_json::to_string(&step.action).unwrap_or_default();

@@ -177,6 +177,7 @@ impl World for FakeWorld {
         }
         let Execution { estate, epoch, now, .. } = *execution;
         let (store, driver, generation) = (&estate.store, estate.driver.as_ref(), Generation(epoch.0));
+        driver.raise(generation).await?;
         let task = |name: String| Task {
             name,
             root: springtide_core::workload::Root::Host,

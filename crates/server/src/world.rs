@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use springtide_core::observe::Observation;
 use springtide_core::plan::Action;
 use springtide_core::sizing::SizedEnvironment;
+use springtide_driver::Generation;
 
 use crate::Estate;
 use crate::execute::{Execution, Failure, Progress};
@@ -46,6 +47,8 @@ impl World for Real {
         sized: Option<&SizedEnvironment<'_>>,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
+        // Much of a step is done beside the driver, and an older executor's calls may still be under way.
+        execution.estate.driver.raise(Generation(execution.epoch.0)).await?;
         execution.step(action, sized, progress).await
     }
 }

@@ -202,6 +202,10 @@ impl Driver for ProcessDriver {
         Generation(text.trim().parse().unwrap_or(0))
     }
 
+    async fn raise(&self, generation: Generation) -> Result<(), DriverError> {
+        self.done(&Request::Fence { generation }).await
+    }
+
     async fn ensure_workload(
         &self,
         workload: &ResolvedWorkload,

@@ -239,6 +239,8 @@ pub struct Control {
     events: broadcast::Sender<Event>,
     state: Mutex<State>,
     permits: Semaphore,
+    /// Held from writing operations down until they are known to run.
+    beginning: Mutex<()>,
     /// One look at a time.
     looking: tokio::sync::Mutex<look::Eyes>,
     /// Asks for a full pass.
@@ -265,6 +267,7 @@ impl Control {
         Arc::new(Self {
             estate,
             permits: Semaphore::new(settings.parallel),
+            beginning: Mutex::default(),
             settings,
             snapshot: watch::Sender::new(None),
             events: broadcast::Sender::new(1024),

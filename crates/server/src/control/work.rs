@@ -15,7 +15,7 @@ use super::backoff::Failures;
 use super::{Control, ControlError, Snapshot};
 use crate::execute::{ExecuteError, Execution, Progress, begin, run};
 use crate::locks::{ActLock, LockError};
-use crate::store::{ControllerKind, Epoch, EventKind, NewEvent, StoreError};
+use crate::store::{CUT_OFF, ControllerKind, Epoch, EventKind, NewEvent, StoreError};
 
 /// An operation that runs.
 pub(super) struct Running {
@@ -101,7 +101,9 @@ impl Control {
                 return Err(ControlError::Busy { environment, operation: it.operation });
             }
         }
+        let one_at_a_time = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = self.may_act().and_then(|epoch| self.begin(snapshot, parts, by, epoch));
+        drop(one_at_a_time);
         // With nothing begun the lock is not needed.
         self.rest();
         begun
@@ -172,8 +174,8 @@ impl Control {
     /// Sees to it that the newest epoch is ours, unless a command acts now. Called at the start and by every
     /// pass, so what a command that was killed left open is ended soon.
     pub fn catch_up(&self) -> Result<(), ControlError> {
-        if self.acting()?.is_some() {
-            return Ok(());
+        if let Some(epoch) = self.acting()? {
+            return self.end_lost(epoch);
         }
         let caught_up = self.may_act();
         self.rest();
@@ -181,6 +183,18 @@ impl Control {
             Err(ControlError::Acting(_)) => Ok(()),
             caught_up => caught_up.map(drop),
         }
+    }
+
+    /// Ends operations that are over, ours or older, and whose end could not be written down: ours would have
+    /// their environment in hand for as long as this server lives.
+    fn end_lost(&self, epoch: Epoch) -> Result<(), ControlError> {
+        let _one_at_a_time = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.estate.store.open_operations(epoch)?;
+        let running = self.running();
+        for operation in open.into_iter().filter(|it| !running.contains(it)) {
+            self.estate.store.end(epoch, operation, CUT_OFF, self.now())?;
+        }
+        Ok(())
     }
 
     /// Our epoch, if it is the newest.
@@ -286,14 +300,7 @@ impl Work<'_> {
             return true;
         };
         match error {
-            ExecuteError::Cancelled(_) => {
-                if self.running.cancelled_by().is_some()
-                    && let Err(error) = store.disapprove(self.epoch, name.as_ref())
-                {
-                    control.note(&error.into());
-                }
-            }
-            ExecuteError::Held { .. } => {}
+            ExecuteError::Cancelled(_) | ExecuteError::Held { .. } => {}
             // Nothing can be written any more; the loop finds out by whom, and whether it has to end.
             ExecuteError::Journal(error @ StoreError::Fenced { .. }) => control.note(&error.into()),
             error => {
@@ -327,6 +334,10 @@ impl Progress for Work<'_> {
 
     fn cancelled(&self) -> bool {
         self.control.stopping() || self.running.cancelled_by().is_some()
+    }
+
+    fn withdraws(&self) -> bool {
+        self.running.cancelled_by().is_some()
     }
 
     fn why(&self) -> String {

@@ -17,6 +17,9 @@ use super::{Epoch, EventKind, NewEvent, Store, StoreError, sqlite};
 /// How the journal calls an operation that came to its end.
 pub const DONE: &str = "done";
 
+/// How it calls one whose controller died or could not write its end down.
+pub const CUT_OFF: &str = "cut off";
+
 /// A recorded operation.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct OperationRecord {
@@ -168,7 +171,21 @@ impl Store {
 
     /// Writes down how an operation ended, and gives back what it had in hand.
     pub fn end(&self, epoch: Epoch, operation: u64, outcome: &str, now: i64) -> Result<(), StoreError> {
+        self.finish(epoch, operation, outcome, false, now)
+    }
+
+    /// The same for one that a person cancelled: what it was to do waits for approval again.
+    pub fn end_cancelled(&self, epoch: Epoch, operation: u64, why: &str, now: i64) -> Result<(), StoreError> {
+        self.finish(epoch, operation, why, true, now)
+    }
+
+    fn finish(&self, epoch: Epoch, operation: u64, outcome: &str, withdraw: bool, now: i64) -> Result<(), StoreError> {
         self.act(epoch, |it| {
+            if withdraw {
+                let delete = "DELETE FROM approved
+                              WHERE environment IN (SELECT environment FROM leases WHERE operation = ?1)";
+                it.execute(delete, [operation as i64]).map_err(sqlite("write"))?;
+            }
             let update =
                 "UPDATE operations SET ended = ?2, outcome = ?3 WHERE id = ?1 AND ended IS NULL RETURNING environment";
             let found: Option<Option<String>> = it
@@ -188,6 +205,17 @@ impl Store {
         })?;
         self.appended.notify_one();
         Ok(())
+    }
+
+    /// Operations of this epoch and older ones that have not ended, but commands of people.
+    pub fn open_operations(&self, epoch: Epoch) -> Result<Vec<u64>, StoreError> {
+        let connection = self.connection();
+        let select = "SELECT id FROM operations
+                      WHERE ended IS NULL AND plan NOT LIKE 'exec %' AND plan NOT LIKE 'session %' AND coalesce(epoch, 0) <= ?1 ORDER BY id";
+        let mut select = connection.prepare_cached(select).map_err(sqlite("read"))?;
+        let rows =
+            select.query_map([epoch.0 as i64], |row| Ok(row.get::<_, i64>(0)? as u64)).map_err(sqlite("read"))?;
+        rows.collect::<Result<_, _>>().map_err(sqlite("read"))
     }
 
     /// Records a command of a person beside all plans, such as `exec prod/web` or `session revoke prod`; it

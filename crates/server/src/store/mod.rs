@@ -40,7 +40,7 @@ pub use environments::EnvironmentRecord;
 pub use epochs::{ControllerKind, Epoch, EpochRecord};
 pub use events::{Event, EventKind, MOST_EVENTS, NewEvent};
 pub use hold::Held;
-pub use journal::{Begin, DONE, Intent, OperationRecord, StepRecord};
+pub use journal::{Begin, CUT_OFF, DONE, Intent, OperationRecord, StepRecord};
 
 /// The store could not be read or written, or refused what was asked.
 #[derive(Debug, thiserror::Error)]

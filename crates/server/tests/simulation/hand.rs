@@ -8,7 +8,6 @@ use springtide_core::digest::Digest;
 use springtide_core::names::EnvironmentName;
 use springtide_core::observe::{DatabaseObservation, EnvironmentObservation, Observation, Observed};
 use springtide_core::plan::Action;
-use springtide_core::plan::environment::CERTIFICATE_S;
 use springtide_core::plan::wanted::{wanted, wanted_of_estate};
 use springtide_core::role::Role;
 use springtide_core::roles::{self, proxy};
@@ -30,6 +29,8 @@ pub struct Hand {
     pub controller: u32,
 }
 
+/// Seconds that a certificate is good for.
+const CERTIFICATE_S: i64 = 90 * 86_400;
 /// How long a step that is broken on purpose takes.
 const LONG_MS: u64 = 20_000;
 
@@ -362,7 +363,10 @@ impl World for Hand {
         let name = format!("{part:?} {title}");
         machine.point(controller, &format!("before {name}"));
         machine.takes(controller, &name, 50, 1500).await;
-        let done = self.give(execution, action, sized, &origin).await;
+        let done = match execution.estate.driver.raise(Generation(execution.epoch.0)).await {
+            Ok(()) => self.give(execution, action, sized, &origin).await,
+            Err(error) => Err(error.into()),
+        };
         machine.alive(controller);
         machine.point(controller, &format!("after {name}"));
         let mut inner = machine.inner();
@@ -396,6 +400,13 @@ impl Driver for Hand {
 
     fn fence(&self) -> Generation {
         Generation(self.machine.inner().fence)
+    }
+
+    async fn raise(&self, by: Generation) -> Result<(), DriverError> {
+        self.machine.alive(self.controller);
+        let mut inner = self.machine.inner();
+        let ours = if inner.bug == "generation-not-raised" { 1 } else { by.0 };
+        inner.raise(ours).map_err(|seen| DriverError::Fenced { ours, seen })
     }
 
     async fn ensure_workload(&self, workload: &ResolvedWorkload, by: Generation) -> Result<Ensured, DriverError> {

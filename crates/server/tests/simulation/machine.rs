@@ -294,17 +294,28 @@ impl Inner {
         }
         self.acted = self.acted.max(origin.epoch);
         let Some(name) = origin.part.as_ref().filter(|_| origin.removes) else { return };
-        if self.audit.reason(name.as_str()) != Some(true) || !self.doomed.contains(name) {
+        let reason = self.audit.reason(name.as_str());
+        if reason.is_none() && !prompt {
+            // It is gone already.
+            return;
+        }
+        if reason != Some(true) || !self.doomed.contains(name) {
             self.fails(Check::Reason, || format!("removed without a recorded reason: {}", origin.action));
         }
     }
 
-    /// Gives a message to the driver its effect, unless a newer generation was here.
-    pub fn deliver(&mut self, message: &Message, generation: u64, origin: &Origin, prompt: bool) -> Result<(), u64> {
+    /// Fences: lets a generation act and no lower one any more.
+    pub fn raise(&mut self, generation: u64) -> Result<(), u64> {
         if generation < self.fence && self.bug != "driver-fence-ignored" {
             return Err(self.fence);
         }
         self.fence = self.fence.max(generation);
+        Ok(())
+    }
+
+    /// Gives a message to the driver its effect, unless a newer generation was here.
+    pub fn deliver(&mut self, message: &Message, generation: u64, origin: &Origin, prompt: bool) -> Result<(), u64> {
+        self.raise(generation)?;
         self.effect(origin, prompt);
         if !prompt {
             self.tell(format!("late: {message:?}"));

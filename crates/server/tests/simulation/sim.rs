@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use springtide_core::check::CheckedEstate;
+use springtide_core::check::{CheckedEstate, parse_and_check};
 use springtide_core::digest::Digest;
 use springtide_core::observe::Observation;
 use springtide_core::plan::environment::fingerprint;
@@ -184,6 +184,7 @@ impl Sim {
         let settings = Settings {
             file: self.path(),
             clock,
+            parse: parse_and_check,
             uptime: Arc::new(move || Duration::from_millis(machine.inner().ms)),
             parallel: 3,
             pass: Duration::from_secs(10),
@@ -197,12 +198,7 @@ impl Sim {
             .insert(id, Controller { runtime: Some(Self::runtime()), control: Some(control), command: None });
         let came_up = self.run(id, async move { of_control.catch_up() });
         match came_up {
-            Some(Ok(())) => {
-                let mut inner = self.machine.inner();
-                let found = inner.audit.taken_over();
-                inner.found(found);
-                true
-            }
+            Some(Ok(())) => true,
             Some(Err(error)) => {
                 self.end(id, &format!("cannot start: {error}"));
                 false
@@ -277,7 +273,14 @@ impl Sim {
         let Some(control) = self.control(id) else { return };
         let passed = self.run(id, async move { control.pass().await });
         match passed {
-            Some(Err(ControlError::Fenced { .. })) => self.end(id, "fenced"),
+            // By a command that began to act just now, or by another server: then it ends.
+            Some(Err(ControlError::Fenced { .. })) => {
+                let again = self.control(id);
+                let over = self.run(id, async move { again.map(|it| it.catch_up()) });
+                if let Some(Some(Err(ControlError::Fenced { .. }))) = over {
+                    self.end(id, "fenced");
+                }
+            }
             Some(Err(error)) => self.tell(format!("controller {id}: pass: {error}")),
             Some(Ok(())) | None => {}
         }
