@@ -147,7 +147,12 @@ impl Hand {
                 self.guard(origin)?;
                 let mut inner = machine.inner();
                 let modules = inner.templates.get(key).cloned().ok_or("there is no such template")?;
-                let data = DatabaseObservation { configured: None, modules, half: Default::default() };
+                let data = DatabaseObservation {
+                    configured: None,
+                    modules,
+                    half: Default::default(),
+                    overridden: Default::default(),
+                };
                 inner.data.insert(environment.clone(), data);
             }
             Action::EnsureWorkload { id, digest } => self.ensure(execution, id, *digest, sized).await?,
@@ -156,6 +161,8 @@ impl Hand {
                 let mut inner = machine.inner();
                 inner.data.get_mut(environment).ok_or("it has no database")?.configured = Some(*fingerprint);
             }
+            // Nobody uses ALTER SYSTEM here.
+            Action::ResetSettings { .. } => self.guard(origin)?,
             Action::InstallModules { environment, modules } => {
                 for role in Role::ODOO {
                     driver.stop_workload(&WorkloadId::of(environment, role), generation).await?;
@@ -242,6 +249,7 @@ fn part_of(action: &Action) -> Part {
         | Action::EnsureCertificate { environment, .. }
         | Action::CopyTemplate { environment, .. }
         | Action::ConfigureDatabase { environment, .. }
+        | Action::ResetSettings { environment, .. }
         | Action::InstallModules { environment, .. }
         | Action::EnsureRoute { environment, .. }
         | Action::Verify { environment }

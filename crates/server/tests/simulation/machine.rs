@@ -397,6 +397,7 @@ impl Inner {
             up_s,
             resident_bytes,
             why: "simulated".to_owned(),
+            edited: Vec::new(),
         })
     }
 
