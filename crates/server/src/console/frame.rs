@@ -7,7 +7,9 @@ use maud::{DOCTYPE, Markup, html};
 use springtide_api::HeldView;
 
 use super::assets::asset;
-use super::parts::{Icon, Tone, ago, cli, counted, icon, mark, word};
+use super::parts::{cli, counted, mark};
+use super::times::ago;
+use super::words::{Icon, Tone, icon, word};
 
 /// Light, dark, or as the system says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,21 +1,24 @@
 //! The console: pages for people, made from the wire types of the API and nothing else.
 //!
-//! `pages` are functions from those types to HTML, `frame` is what stands around every page, `parts` are the
-//! small things they share, `assets` the files inside the binary. `shown` gathers what a page needs by the API's
-//! own calls, `live` sends it again when it changes, `forms` take what people ask for, `memory` keeps what
-//! the chart draws. It works without scripts; scripts make it live.
+//! `pages` are functions from those types to HTML, `frame` is what stands around every page; `parts`, `words`,
+//! `times` and `budget` are the small things they share, `assets` the files inside the binary. `shown` gathers
+//! what a page needs by the API's own calls, `live` sends it again when it changes, `forms` take what people ask
+//! for, `memory` keeps what the chart draws. It works without scripts; scripts make it live.
 //!
 //! The rule that keeps it right: a page only shows, and every change is a form with the session's token, let in
 //! and decided upon where the API is ([`crate::http::auth`], [`crate::control`]).
 
 pub mod assets;
+mod budget;
 mod forms;
 pub mod frame;
 mod live;
 pub mod memory;
 pub mod pages;
-pub mod parts;
+mod parts;
 mod shown;
+mod times;
+mod words;
 
 use std::sync::Arc;
 

@@ -6,10 +6,11 @@ use springtide_api::{EnvironmentView, LogView, NumberView, RoleView, State};
 
 use super::estate::{drift, peak_word};
 use super::plan::step;
+use crate::console::budget::budget;
 use crate::console::frame::{Frame, banners};
-use crate::console::parts::{
-    Icon, Tone, ago, budget, bytes, cli, counted, health, icon, operation_line, since, state, until, utc, verdict, word,
-};
+use crate::console::parts::{bytes, cli, counted, operation_line};
+use crate::console::times::{ago, since, until, utc};
+use crate::console::words::{Icon, Tone, health, icon, state, verdict, word};
 
 /// Days before the end of a certificate from which on it is marked.
 const CERTIFICATE_SOON: i64 = 14 * 86_400;
@@ -155,7 +156,7 @@ fn chart(memory: &Memory, roles: &[RoleView]) -> Markup {
     let span = memory.at.last().zip(memory.at.first()).map_or(0, |(last, first)| last - first);
     html! {
         section.card aria-labelledby="memory-title" {
-            header { h2 #memory-title { "Memory" } span.note { "last " (crate::console::parts::length(span)) ", since the server started, by role" } }
+            header { h2 #memory-title { "Memory" } span.note { "last " (crate::console::times::length(span)) ", since the server started, by role" } }
             div.body {
                 figure {
                     div.chart data-chart="memory-data" hx-morph-skip="" role="img" aria-label="Memory by role over time; the numbers of now stand below" {}
@@ -214,7 +215,7 @@ fn planned(it: &EnvironmentView) -> Markup {
             @if let Some(plan) = plan {
                 ol.list {
                     @for it in plan.steps.iter().take(8) {
-                        li { div.line { span.grow { (step(&it.title)) } (crate::console::parts::risk(it.risk, it.interruption_s)) } p.muted.small { (it.reason) } }
+                        li { div.line { span.grow { (step(&it.title)) } (crate::console::words::risk(it.risk, it.interruption_s)) } p.muted.small { (it.reason) } }
                     }
                     @if plan.steps.len() > 8 { li.muted { "and " (plan.steps.len() - 8) " more" } }
                     @for wait in &plan.waits { li { (word(Tone::Info, Icon::Frost, "waits")) " " (wait) } }

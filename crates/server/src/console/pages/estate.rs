@@ -3,11 +3,11 @@
 use maud::{Markup, html};
 use springtide_api::{DriftRule, DriftView, EnvironmentSummary, EstateView, Health, PeakView};
 
+use crate::console::budget::budget_bar;
 use crate::console::frame::{Frame, banners, stop_switch, waiting_line};
-use crate::console::parts::{
-    Icon, Tone, ago, budget_bar, bytes, cli, counted, health, health_parts, icon, operation_line, state, state_parts,
-    until, word,
-};
+use crate::console::parts::{bytes, cli, counted, operation_line};
+use crate::console::times::{ago, until};
+use crate::console::words::{Icon, Tone, health, health_parts, icon, state, state_parts, word};
 
 /// The most tiles on one page; the search finds the rest.
 pub const MOST: usize = 200;

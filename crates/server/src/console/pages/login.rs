@@ -6,7 +6,8 @@
 use maud::{Markup, html};
 
 use crate::console::frame::{Theme, lone};
-use crate::console::parts::{Icon, cli, icon, mark};
+use crate::console::parts::{cli, mark};
+use crate::console::words::{Icon, icon};
 
 /// The page; `code` as it stood in the link, `trouble` when the last one was refused.
 pub fn page(theme: Theme, code: &str, trouble: Option<&str>) -> Markup {

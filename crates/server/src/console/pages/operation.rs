@@ -4,7 +4,9 @@ use maud::{Markup, html};
 use springtide_api::{OperationDetail, OperationPage, OperationState, OperationView, StepView};
 
 use crate::console::frame::{Frame, banners};
-use crate::console::parts::{Icon, Tone, ago, cli, clock, counted, icon, length, operation_state, since, word};
+use crate::console::parts::{cli, counted};
+use crate::console::times::{ago, clock, length, since};
+use crate::console::words::{Icon, Tone, icon, operation_state, word};
 
 /// The end of the log of a step's workload.
 #[derive(Debug, Clone, PartialEq, Eq)]

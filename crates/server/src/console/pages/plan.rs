@@ -9,7 +9,9 @@ use springtide_api::{EnvironmentPlanView, PlanStepView, PlanView, Risk, Verdict}
 
 use crate::console::assets::version;
 use crate::console::frame::{Frame, banners};
-use crate::console::parts::{Icon, Tone, ago, cli, counted, icon, risk, verdict, word};
+use crate::console::parts::{cli, counted};
+use crate::console::times::ago;
+use crate::console::words::{Icon, Tone, icon, risk, verdict, word};
 
 /// The page of a plan made at `at`, with only one environment chosen if `only` names one.
 pub fn content(frame: &Frame, plan: &PlanView, at: i64, only: Option<&str>) -> Markup {
