@@ -24,7 +24,7 @@ use sim::{Options, Outcome};
 /// Seeds without a word from outside.
 const SEEDS: u64 = 80;
 /// Seeds within which a planted bug must be caught.
-const SEEDS_OF_A_BUG: u64 = 120;
+const SEEDS_OF_A_BUG: u64 = SEEDS;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
