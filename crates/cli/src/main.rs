@@ -67,7 +67,9 @@ async fn run(cli: Cli) -> Result<u8, failure::Failure> {
             .await
         }
         Command::Exec { workload, dry_run, command } => commands::exec(&cli, workload, command, *dry_run).await,
-        Command::Open { environment } => commands::open(&cli, environment).await,
+        Command::Open { environment: Some(environment), .. } => commands::open(&cli, environment).await,
+        Command::Open { environment: None, .. } => commands::open_console(&cli),
+        Command::Token { what, dry_run } => commands::token(&cli, what.as_ref(), *dry_run),
         Command::Destroy(options) => commands::destroy(&cli, options).await,
         Command::History { environment, operation } => commands::history(&cli, environment.as_ref(), *operation),
         Command::Stop { dry_run } => commands::stop(&cli, *dry_run).await,

@@ -302,4 +302,17 @@ pub const COMMANDS: &[Explanation] = &[
         "server.json names a server that does not answer, or something else answers at its address. Operations that it \
          began may run on; `springtide history` shows them. End the pid that server.json names if it hangs.",
     ),
+    row(
+        "E0942",
+        "no server runs",
+        "The console and the API are a server's, and none runs on this state folder. `springtide serve` starts one. \
+         Everything else works without it.",
+    ),
+    row(
+        "E0943",
+        "the server keeps another estate file",
+        "A server runs on this state folder, and what it reads is not the file that this command was given: the paths \
+         differ, or the server has not been able to read it. Nothing was changed. Use the server's file, or end the \
+         server and start it with this one.",
+    ),
 ];
