@@ -47,7 +47,7 @@ pub const BUGS: &[Bug] = &[
     // The point of no return is passed without being written down.
     world("destruction-not-recorded", &[Check::Reason]),
     // Secrets of a destroyed environment stay.
-    world("secrets-left-behind", &[Check::Orphans]),
+    world("secrets-left-behind", &[Check::Orphans, Check::Slots]),
     // The step is written down after its effect, or not at all.
     store(
         "effect-before-intent",
@@ -76,7 +76,7 @@ pub const BUGS: &[Bug] = &[
     store(
         "cut-off-not-ended",
         "BEFORE UPDATE OF outcome ON operations WHEN NEW.outcome = 'cut off' BEGIN SELECT RAISE(IGNORE); END",
-        &[Check::Ended],
+        &[Check::Ended, Check::Events],
     ),
     // A failed operation is called done.
     store(

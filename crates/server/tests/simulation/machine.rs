@@ -295,8 +295,8 @@ impl Inner {
         self.acted = self.acted.max(origin.epoch);
         let Some(name) = origin.part.as_ref().filter(|_| origin.removes) else { return };
         let reason = self.audit.reason(name.as_str());
-        if reason.is_none() && !prompt {
-            // It is gone already.
+        // It is gone already.
+        if reason.is_none() && self.remains(name).is_empty() {
             return;
         }
         if reason != Some(true) || !self.doomed.contains(name) {

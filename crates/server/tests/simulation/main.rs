@@ -13,6 +13,7 @@ mod hand;
 mod machine;
 mod sim;
 mod story;
+mod torn;
 
 use std::time::Instant;
 
@@ -21,9 +22,9 @@ use bugs::{BUGS, Bug, Place};
 use sim::{Options, Outcome};
 
 /// Seeds without a word from outside.
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 80;
 /// Seeds within which a planted bug must be caught.
-const SEEDS_OF_A_BUG: u64 = 120;
+const SEEDS_OF_A_BUG: u64 = SEEDS;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
@@ -86,13 +87,13 @@ fn every_planted_bug_is_caught_by_its_check_and_by_no_other() {
         if !bug.caught_by.contains(&violation.check) {
             missed.push(format!("{} is caught by {:?} at seed {seed}", bug.name, violation.check));
         }
-        // Without its checks the same run finds nothing.
-        let unchecked = whole(&Options { seed, bug: bug.name, off: bug.caught_by.to_vec() });
-        if let Some(it) = unchecked.violation {
-            missed.push(format!(
-                "{} without its checks is caught by {:?} at seed {seed}: {}",
-                bug.name, it.check, it.what
-            ));
+        // Without its checks the same run finds nothing, and nor do some others.
+        for seed in seed..seed + 4 {
+            let unchecked = whole(&Options { seed, bug: bug.name, off: bug.caught_by.to_vec() });
+            if let Some(it) = unchecked.violation {
+                let (name, check, what) = (bug.name, it.check, it.what);
+                missed.push(format!("{name} without its checks is caught by {check:?} at seed {seed}: {what}"));
+            }
         }
     }
     assert_eq!(missed, Vec::<String>::new());
