@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use springtide_server::http::{Limits, listen};
+use springtide_server::http::{App, Limits, listen, router};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -138,4 +138,33 @@ async fn too_many_requests_of_one_token_do_not_hinder_another() {
         guesses.push(told(rig.bare("GET", "/api/v1/hold").bearer_auth(format!("st_{guess}_x"))).await.0);
     }
     assert!(guesses.contains(&401) && guesses.contains(&429), "{guesses:?}");
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_or_never_ends_is_answered_for() {
+    let rig = Rig::new().await;
+    let limits = Limits { within: Duration::from_millis(300), ..wide() };
+    let app = App::new(std::sync::Arc::clone(&rig.control), std::sync::Arc::new(crate::rig::now), limits, None);
+    let pages = axum::Router::new()
+        .route(
+            "/panics",
+            axum::routing::get(|| async {
+                if true {
+                    panic!("on purpose")
+                }
+            }),
+        )
+        .route("/sleeps", axum::routing::get(|| tokio::time::sleep(Duration::from_secs(60))))
+        .route("/answers", axum::routing::get(|| async { "{}" }));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let never = std::future::pending::<()>();
+    tokio::spawn(listen::listen(listener, router(app, pages), never, listen::HEAD_WITHIN));
+    let ask = |path: &str| told(rig.client.get(format!("{base}{path}")).bearer_auth(&rig.token));
+    for (path, status, code) in [("/panics", 500, Some("E0900")), ("/sleeps", 503, Some("E0938"))] {
+        let (got, body) = ask(path).await;
+        assert_eq!((got, body["code"].as_str()), (status, code), "{path}");
+        assert!(!body.to_string().contains("on purpose"), "what a panic says stays inside");
+    }
+    assert_eq!(ask("/answers").await.0, 200, "and the server goes on");
 }
