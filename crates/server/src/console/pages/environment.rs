@@ -253,13 +253,12 @@ fn numbers(numbers: &[NumberView], name: &str) -> Markup {
             section.card aria-labelledby="numbers-title" {
                 header { h2 #numbers-title { "Why these numbers" } }
                 table.table.compact {
-                    thead.sr { tr { th scope="col" { "What" } th scope="col" { "Value" } th scope="col" { "Why" } } }
+                    caption.sr { "Each number and the rule it follows from" }
                     tbody {
                         @for number in numbers {
                             tr {
-                                td { (number.what) }
-                                td.num { b { @if number.unit == "bytes" { (bytes(number.value)) } @else { (number.value) " " (number.unit) } } }
-                                td.why { (number.why) }
+                                th scope="row" { (number.what) p.why { (number.why) } }
+                                td.num { @if number.unit == "bytes" { (bytes(number.value)) } @else { (number.value) " " (number.unit) } }
                             }
                         }
                     }
