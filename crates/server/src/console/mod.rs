@@ -81,6 +81,7 @@ pub fn router(console: Console) -> Router<Arc<App>> {
     Router::new()
         .route("/", get(estate))
         .route("/environments/{name}", get(environment))
+        .route("/environments/{name}/signals", get(signals))
         .route("/plan", get(plan))
         .route("/plan/approve", post(forms::approve))
         .route("/operations", get(operations))
@@ -152,6 +153,10 @@ async fn environment(
     Query(asked): Query<Asked>,
 ) -> Page {
     Shown::Environment(name, asked.log).page(&app, &kept, &who, theme(&headers)).await
+}
+
+async fn signals(State(app): State<Arc<App>>, Path(name): Path<String>) -> Page {
+    Ok(pages::signals::piece(&app.signals_view(&name).await?))
 }
 
 async fn plan(

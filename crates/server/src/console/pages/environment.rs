@@ -53,6 +53,7 @@ pub fn live(frame: &Frame, it: &EnvironmentView, beside: &Beside) -> Markup {
                 (planned(it))
                 @if !it.drift.is_empty() { (drift(&it.drift, frame.now)) }
                 (connections(it))
+                (now(it))
                 (numbers(&it.numbers, &short.name))
                 (changes(frame, it))
             }
@@ -243,6 +244,21 @@ fn connections(it: &EnvironmentView) -> Markup {
             }
             @if let Some(it) = &it.budget { div.body { (budget(it)) } }
             @else { div.empty { "Only what is declared has a budget." } }
+        }
+    }
+}
+
+/// The place of [`super::signals`], which is filled in when the page is there.
+fn now(it: &EnvironmentView) -> Markup {
+    let address = format!("/environments/{}/signals", it.summary.name);
+    html! {
+        @if it.slot.is_some() {
+            section.card aria-labelledby="now-title" {
+                header { h2 #now-title { "Right now" } }
+                div #signals hx-get=(address) hx-trigger="load, every 10s" hx-swap="innerHTML" hx-morph-skip="" {
+                    p.muted { a href=(address) { "Connections, pools, sessions and services" } }
+                }
+            }
         }
     }
 }

@@ -7,3 +7,4 @@ pub mod login;
 pub mod operation;
 pub mod plan;
 pub mod problem;
+pub mod signals;
