@@ -87,7 +87,7 @@ impl Control {
                 self.estate.store.approve(epoch, &adopted, "it runs as declared", now)?;
             }
         }
-        let drift = drift(&mut eyes, &parts, &verdicts, &facts.approved, &report, &mut told, now);
+        let drift = drift(&mut eyes, &parts, &verdicts, facts.approved, &report, &mut told, now);
         if eyes.plan != plan.id {
             eyes.plan.clone_from(&plan.id);
             let data = json!({ "plan": plan.id, "steps": plan.steps().count(), "refusals": plan.refusals.len() });

@@ -150,7 +150,7 @@ pub(super) fn append(transaction: &Connection, now: i64, event: &NewEvent) -> Re
     insert.execute(values).map_err(sqlite("write"))?;
     let id = transaction.last_insert_rowid() as u64;
     // Not at every one: a delete costs as much as an insert.
-    if id % 64 == 0 {
+    if id.is_multiple_of(64) {
         let delete = "DELETE FROM events WHERE id <= ?1";
         let mut delete = transaction.prepare_cached(delete).map_err(sqlite("write"))?;
         delete.execute([id.saturating_sub(MOST_EVENTS) as i64]).map_err(sqlite("write"))?;
