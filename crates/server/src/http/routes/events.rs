@@ -74,6 +74,9 @@ pub async fn events(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refused> {
     let limit = within(wanted.limit, 100, 1000)?;
+    if wanted.operation.is_some_and(|number| i64::try_from(number).is_err()) {
+        return Err(Refused::malformed("operation is no number of an operation"));
+    }
     let place = wanted.cursor.as_deref().map(|text| cursor::read(List::Events, text)).transpose()?;
     let accepts = |kind: &str| {
         let lines = headers.get_all("accept").iter().filter_map(|it| it.to_str().ok());

@@ -51,8 +51,9 @@ pub async fn release(State(app): State<Arc<App>>, who: Who) -> Result<Json<HoldS
 impl App {
     /// Holds the estate for `by`.
     pub fn hold(&self, reason: &str, by: &str) -> Result<(), Refused> {
+        let long = reason.chars().count() > LONGEST;
         let reason = reason.trim();
-        if reason.is_empty() || reason.chars().count() > LONGEST || reason.chars().any(char::is_control) {
+        if reason.is_empty() || long || reason.chars().any(char::is_control) {
             return Err(Refused::unfit(format!("a reason is one line of 1 to {LONGEST} characters")));
         }
         Ok(self.control.hold(reason, by)?)

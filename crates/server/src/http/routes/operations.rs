@@ -39,7 +39,8 @@ pub fn within(limit: Option<u32>, usual: u32, most: u32) -> Result<u32, Refused>
 }
 
 fn number(text: &str) -> Result<u64, Refused> {
-    let number = text.parse().ok().filter(|number: &u64| i64::try_from(*number).is_ok());
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number: &u64| digits && i64::try_from(*number).is_ok());
     number.ok_or_else(|| Refused::no_such(&format!("operation {text:?}"), "springtide history"))
 }
 

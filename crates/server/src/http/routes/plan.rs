@@ -55,6 +55,7 @@ pub async fn refresh(State(app): State<Arc<App>>) -> Result<Json<PlanView>, Refu
     request_body = ApproveRequest,
     responses(
         (status = 202, description = "The operations have begun", body = Approved),
+        (status = 404, description = "There is no such environment", body = springtide_api::Problem, content_type = "application/problem+json"),
         (status = 412, description = "The plan is another by now", body = springtide_api::Problem, content_type = "application/problem+json")
     )
 )]

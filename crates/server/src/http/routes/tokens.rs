@@ -37,9 +37,9 @@ pub async fn make(
     Asked(asked): Asked<TokenRequest>,
 ) -> Result<(StatusCode, Json<TokenMade>), Refused> {
     let TokenRequest { name, scope, expires_in_s } = asked;
+    let long = name.chars().count() > LONGEST;
     let name = name.trim();
-    let count = name.chars().count();
-    if !(1..=LONGEST).contains(&count) || name.chars().any(char::is_control) || name == LOCAL {
+    if name.is_empty() || long || name.chars().any(char::is_control) || name == LOCAL {
         return Err(Refused::unfit(format!("a name is one line of 1 to {LONGEST} characters, and not {LOCAL:?}")));
     }
     if !LIFE.contains(&expires_in_s) {
