@@ -1,7 +1,7 @@
 //! A real Chromium, by chromedriver on a free port: what it shows, says in its console, and asks the network for.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,12 +18,14 @@ pub struct Browser {
     pub client: Client,
     driver: Child,
     address: String,
+    profile: PathBuf,
     http: reqwest::Client,
 }
 
 impl Browser {
     /// Starts one with its own profile below `folder`; `scripts` off is for those who browse without.
     pub async fn start(folder: &Path, scripts: bool) -> Self {
+        let profile = folder.join("profile");
         let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut driver = driver.expect(NEEDED);
         let said = BufReader::new(driver.stdout.take().expect("it is piped"));
@@ -36,7 +38,7 @@ impl Browser {
             "args": [
                 "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                 "--disable-background-networking", "--hide-scrollbars", "--window-size=1280,1000",
-                format!("--user-data-dir={}", folder.join("profile").display()),
+                format!("--user-data-dir={}", profile.display()),
             ],
             "perfLoggingPrefs": { "enableNetwork": true, "enablePage": false },
         });
@@ -50,7 +52,7 @@ impl Browser {
         let wanted = wanted.as_object().expect("it is an object").clone();
         let client = ClientBuilder::new(HttpConnector::new()).capabilities(wanted).connect(&address).await;
         let client = client.unwrap_or_else(|error| panic!("{error}; {NEEDED}"));
-        let browser = Self { client, driver, address, http: reqwest::Client::new() };
+        let browser = Self { client, driver, address, profile, http: reqwest::Client::new() };
         // Chromium's own first page asks for a lot; that is not ours.
         browser.open("about:blank").await;
         browser.asked().await;
@@ -191,7 +193,16 @@ impl Browser {
 }
 
 impl Drop for Browser {
+    /// A test that failed leaves no browser behind: those that use this profile are this one.
     fn drop(&mut self) {
         let _ = self.driver.kill();
+        let ours = format!("--user-data-dir={}", self.profile.display());
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let is_ours = String::from_utf8_lossy(&command).split(['\0', ' ']).any(|word| word == ours);
+            if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).filter(|_| is_ours) {
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            }
+        }
     }
 }
