@@ -55,14 +55,16 @@ pub fn postgres(input: &PostgresInput) -> PostgresSettings {
     let wanted = round_up_50(cpus * 5 + 14 + 33).min(round_up_50(20 * cpus));
     let max_connections = input.max_connections.unwrap_or(wanted.min(2000) as u16);
     let pool = u64::from(cpus * 4).max(4);
+    // To the unit that stands in the configuration, so that equal files mean equal settings.
+    let whole = |bytes: u64| bytes / MIB * MIB;
     PostgresSettings {
         max_connections,
-        shared_buffers: (memory.saturating_mul(15) / 100).clamp(64 * MIB, 16 * GIB),
-        effective_cache_size: (memory / 2).saturating_mul(60) / 100,
-        work_mem: (memory / 4 / (pool * 3 * 2)).clamp(4 * MIB, 64 * MIB),
-        maintenance_work_mem: (memory / 16).clamp(32 * MIB, 2 * GIB),
-        autovacuum_work_mem: (memory / 32).clamp(32 * MIB, 512 * MIB),
-        max_wal_size: memory.clamp(GIB, 4 * GIB),
+        shared_buffers: whole((memory.saturating_mul(15) / 100).clamp(64 * MIB, 16 * GIB)),
+        effective_cache_size: whole((memory / 2).saturating_mul(60) / 100),
+        work_mem: whole((memory / 4 / (pool * 3 * 2)).clamp(4 * MIB, 64 * MIB)),
+        maintenance_work_mem: whole((memory / 16).clamp(32 * MIB, 2 * GIB)),
+        autovacuum_work_mem: whole((memory / 32).clamp(32 * MIB, 512 * MIB)),
+        max_wal_size: whole(memory.clamp(GIB, 4 * GIB)),
         autovacuum_workers: 5.min(cpus + 1),
     }
 }

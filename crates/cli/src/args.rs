@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use springtide_api::Scope;
 use springtide_core::names::EnvironmentName;
 use springtide_core::role::Role;
 use springtide_core::spec::suggest::{listed, nearest};
@@ -113,10 +114,23 @@ pub enum Command {
         #[arg(last = true)]
         command: Vec<String>,
     },
-    /// Show where an environment is and how to log in
+    /// Show where an environment is and how to log in; with --console a login link for the console
     Open {
         /// Which environment
-        environment: EnvironmentName,
+        #[arg(required_unless_present = "console", conflicts_with = "console")]
+        environment: Option<EnvironmentName>,
+        /// Make a link that logs in to the server's console once, within ten minutes
+        #[arg(long)]
+        console: bool,
+    },
+    /// Tokens that programs ask the server with: show, make and revoke them
+    Token {
+        /// What to do; without it all tokens are shown
+        #[command(subcommand)]
+        what: Option<TokenCommand>,
+        /// Only show what would be done
+        #[arg(long, global = true)]
+        dry_run: bool,
     },
     /// Count the sessions of logged-in people, or end those of one user
     ///
@@ -197,6 +211,32 @@ pub enum SessionAction {
     List,
     /// End all sessions of a user
     Revoke,
+}
+
+/// What may be done with tokens.
+#[derive(Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and show it this once
+    Create {
+        /// What it is for
+        name: String,
+        /// What it allows: read, operate or admin, each with what stands before it
+        #[arg(long, default_value = "read")]
+        scope: Scope,
+        /// How long it is good for, such as 12h or 30d; at most 365d
+        #[arg(long, default_value = "30d")]
+        expires: String,
+        /// Write it to this new file, for nobody else to read, and do not show it
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Show all tokens, without what lets one in
+    List,
+    /// Make a token good no more, at once
+    Revoke {
+        /// Its id, as list shows it
+        id: String,
+    },
 }
 
 /// What `destroy` is asked besides the name.

@@ -67,7 +67,9 @@ async fn run(cli: Cli) -> Result<u8, failure::Failure> {
             .await
         }
         Command::Exec { workload, dry_run, command } => commands::exec(&cli, workload, command, *dry_run).await,
-        Command::Open { environment } => commands::open(&cli, environment).await,
+        Command::Open { environment: Some(environment), .. } => commands::open(&cli, environment).await,
+        Command::Open { environment: None, .. } => commands::open_console(&cli),
+        Command::Token { what, dry_run } => commands::token(&cli, what.as_ref(), *dry_run),
         Command::Session { action, environment, user, dry_run } => {
             commands::session(&cli, *action, environment, user.as_deref(), *dry_run).await
         }

@@ -49,19 +49,17 @@ async fn quiet(browser: &Browser, rig: &Rig, expected: &[&str]) -> u64 {
 /// Axe in light and dark, and no sideways scrolling at 360 pixels.
 async fn for_everybody(browser: &Browser, what: &str) {
     for scheme in ["light", "dark"] {
-        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        browser.tools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+        browser.prefer(scheme).await;
         // Colours move to their new values; axe must not measure half-way.
         tokio::time::sleep(Duration::from_millis(250)).await;
         let barriers = browser.barriers().await;
         assert!(barriers.is_empty(), "{what}, {scheme}: {barriers:#?}");
     }
-    let narrow = json!({ "width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": true });
-    browser.tools("Emulation.setDeviceMetricsOverride", narrow).await;
+    browser.size(Some((360, 740))).await;
     let wide = browser.run("return document.documentElement.scrollWidth").await;
     let barriers = browser.barriers().await;
-    browser.tools("Emulation.clearDeviceMetricsOverride", json!({})).await;
-    browser.tools("Emulation.setEmulatedMedia", json!({ "features": [] })).await;
+    browser.size(None).await;
+    browser.prefer("").await;
     assert!(barriers.is_empty(), "{what}, narrow: {barriers:#?}");
     assert!(wide.as_u64().unwrap() <= 360, "{what} is {wide} pixels wide");
 }
@@ -82,17 +80,29 @@ async fn a_person_changes_workers_and_watches() {
     browser.open(&rig.url("/plan")).await;
     browser.see("springtide open --console", SOON).await;
     for_everybody(&browser, "log-in").await;
+    // What watches here can see: a button without a name, and a request to elsewhere.
+    browser.run("document.querySelector('main').append(document.createElement('button'))").await;
+    assert!(browser.barriers().await.iter().any(|it| it.starts_with("\"button-name\"")));
+    browser.run("fetch('http://127.0.0.1:1/').catch(() => 0)").await;
+    let said = browser.said().await;
+    assert!(said.iter().any(|line| line.contains("Content Security Policy")), "{said:?}");
+    browser.asked().await;
 
     // A fresh estate: all is planned, and approved here.
     log_in(&browser, &rig).await;
     quiet(&browser, &rig, &[]).await;
+    // The first page of somebody who was never here.
+    browser.tools("Network.enable", json!({})).await;
+    browser.tools("Network.setCacheDisabled", json!({ "cacheDisabled": true })).await;
     browser.open(&rig.url("/")).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
     let bytes = quiet(&browser, &rig, &[]).await;
     assert!(bytes <= FIRST_PAGE, "the first page is {bytes} bytes");
     let script = "const it = performance.getEntriesByType('navigation')[0]; return it.responseStart - it.requestStart";
     let server_ms = browser.run(script).await.as_f64().unwrap();
     assert!(server_ms <= SERVER_MS, "the server took {server_ms} ms");
+    browser.tools("Network.setCacheDisabled", json!({ "cacheDisabled": false })).await;
+    assert!(bytes > 30_000, "{bytes} bytes cannot be all of it");
     println!("first page: {bytes} bytes in all, {server_ms:.1} ms of the server");
     browser.see("planned", SOON).await;
     for_everybody(&browser, "an estate that is only planned").await;
@@ -232,6 +242,27 @@ async fn a_person_stops_things_and_is_told() {
     browser.see("springtide open --console", SOON).await;
     quiet(&browser, &rig, &[]).await;
 
+    // A session that ends takes the open page along.
+    log_in(&browser, &rig).await;
+    let cookie = browser.client.get_named_cookie("springtide_session").await.unwrap();
+    let key = springtide_server::store::tokens::hash(cookie.value());
+    rig.control.estate().store.end_session(&key).unwrap();
+    browser.see("springtide open --console", SOON).await;
+
+    // A server that goes away is told, and so is that it is back; the session outlives it.
+    log_in(&browser, &rig).await;
+    let port = rig.address.port();
+    rig.stop().await;
+    browser.see("Not connected to the server.", SOON).await;
+    let rig = Rig::start(folder.path(), port, Duration::from_millis(20)).await.unwrap();
+    let gone = "return document.getElementById('offline').hidden";
+    let began = std::time::Instant::now();
+    while browser.run(gone).await != json!(true) {
+        assert!(began.elapsed() < Duration::from_secs(30), "it does not come back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    quiet(&browser, &rig, &["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "htmx"]).await;
+
     browser.stop().await;
     rig.stop().await;
 }
@@ -255,4 +286,57 @@ async fn everything_works_without_scripts() {
     browser.see("no scripts", SOON).await;
     browser.stop().await;
     rig.stop().await;
+}
+
+/// Not a test: writes the pictures of docs/console.md. `--ignored pictures`; of a server that runs if
+/// SPRINGTIDE_LINK is a log-in link of it and SPRINGTIDE_FILE its estate file with a line `workers: { web: 3 }`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "writes into docs"]
+async fn pictures() {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/console");
+    std::fs::create_dir_all(&docs).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (link, file, rig) = match (std::env::var("SPRINGTIDE_LINK"), std::env::var("SPRINGTIDE_FILE")) {
+        (Ok(link), Ok(file)) => (link, file.into(), None),
+        _ => {
+            let rig = Rig::start(folder.path(), 0, Duration::from_millis(20)).await.unwrap();
+            declare(&rig, 3);
+            rig.settle().await.unwrap();
+            rig.pace(Duration::from_secs(3));
+            // For the chart.
+            tokio::time::sleep(Duration::from_secs(90)).await;
+            (rig.link().unwrap(), rig.file.clone(), Some(rig))
+        }
+    };
+    let url = |path: &str| format!("{}{path}", link.split("/login").next().unwrap());
+    let browser = Browser::start(folder.path(), true).await;
+    let take = async |name: &str, scheme: &str, size: (u32, u32)| {
+        browser.prefer(scheme).await;
+        browser.size(Some(size)).await;
+        browser.picture(&docs.join(format!("{name}.png"))).await;
+    };
+    browser.open(&link).await;
+    take("login", "light", (640, 420)).await;
+    browser.click("button[type=submit]").await;
+    browser.see("of 2 up", SOON).await;
+    take("estate", "light", (1180, 780)).await;
+    take("estate-narrow", "dark", (360, 740)).await;
+    browser.open(&url("/environments/prod")).await;
+    browser.see("workers x 2", SOON).await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("web: 3", "web: 4")).unwrap();
+    browser.see("Review the plan", SOON).await;
+    take("environment", "light", (1180, 1180)).await;
+    take("environment-dark", "dark", (1180, 1180)).await;
+    browser.click("a[href='/plan?environment=prod']").await;
+    browser.see("run prod/web", SOON).await;
+    take("plan", "light", (1180, 720)).await;
+    browser.click("form[action='/plan/approve'] button[type=submit]").await;
+    browser.see("End of the log of prod/web", SOON).await;
+    take("operation", "dark", (1180, 700)).await;
+    browser.see("took", Duration::from_secs(120)).await;
+    browser.stop().await;
+    if let Some(rig) = rig {
+        rig.stop().await;
+    }
 }

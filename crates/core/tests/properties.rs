@@ -147,7 +147,8 @@ proptest! {
             for ((digest, text), (other_digest, other_text)) in sized(&one, slots.0).into_iter().zip(sized(&other, slots.1)) {
                 prop_assert_eq!(digest, text.digest());
                 let plain = |spec: WorkloadSpec| WorkloadSpec { made_from: None, ..spec };
-                prop_assert_eq!(digest == other_digest, plain(text) == plain(other_text));
+                let id = text.id.clone();
+                prop_assert_eq!(digest == other_digest, plain(text) == plain(other_text), "{}", id);
             }
         }
     }

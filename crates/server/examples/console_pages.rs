@@ -56,7 +56,12 @@ fn pages(theme: Theme) -> Vec<(&'static str, Markup)> {
             show(
                 &frame,
                 Section::Operations,
-                operation::live(&frame, &s::detail(OperationState::Running), &s::excerpts()),
+                operation::live(
+                    &frame,
+                    &s::detail(OperationState::Running),
+                    &s::excerpts(),
+                    &["ask for the login page".into()],
+                ),
             ),
         ),
         (
@@ -64,7 +69,12 @@ fn pages(theme: Theme) -> Vec<(&'static str, Markup)> {
             show(
                 &frame,
                 Section::Operations,
-                operation::live(&frame, &s::detail(OperationState::Failed), &s::excerpts()),
+                operation::live(
+                    &frame,
+                    &s::detail(OperationState::Failed),
+                    &s::excerpts(),
+                    &["ask for the login page".into()],
+                ),
             ),
         ),
         ("operations", show(&frame, Section::Operations, operation::list(&frame, &s::operations(), None))),

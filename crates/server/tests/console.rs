@@ -58,7 +58,7 @@ fn every_form_that_changes_something_carries_the_token() {
         page(&s::frame(), Section::Estate, "acme", None, &estate::live(&s::frame(), &s::estate())),
         page(&frame, Section::Estate, "acme", None, &estate::live(&frame, &s::estate())),
         plan::content(&s::frame(), &s::plan(), s::NOW - 3, None),
-        operation::live(&s::frame(), &s::detail(OperationState::Running), &[]),
+        operation::live(&s::frame(), &s::detail(OperationState::Running), &[], &["ask for the login page".into()]),
     ];
     let mut seen = 0;
     for markup in all {
@@ -132,7 +132,7 @@ fn what_somebody_wrote_stays_text() {
         plan::content(&frame, &left, s::NOW - 3, Some(bad)),
         plan::content(&frame, &refused, s::NOW - 3, None),
         plan::stale(bad),
-        operation::live(&frame, &done, &[excerpt]),
+        operation::live(&frame, &done, &[excerpt], &["ask for the login page".into()]),
         login::page(Theme::System, bad, Some(bad)),
         problem::page(Theme::System, &trouble),
     ];
@@ -204,7 +204,12 @@ fn an_empty_or_refused_plan_cannot_be_approved() {
 
 #[test]
 fn a_failed_step_shows_the_end_of_its_log() {
-    let text = lines(operation::live(&s::frame(), &s::detail(OperationState::Failed), &s::excerpts()));
+    let text = lines(operation::live(
+        &s::frame(),
+        &s::detail(OperationState::Failed),
+        &s::excerpts(),
+        &["ask for the login page".into()],
+    ));
     insta::assert_snapshot!("operation-failed", text);
     assert_eq!(operation::workload("run prod/web"), Some("prod/web"));
     assert_eq!(operation::workload("run proxy"), None);

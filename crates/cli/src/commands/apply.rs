@@ -34,7 +34,7 @@ pub async fn plan(cli: &Cli, out: Option<&Path>) -> Result<u8, Failure> {
 }
 
 /// A reviewed plan must be exactly the one that would be made now.
-fn fresh(saved: &Plan, planned: &Plan) -> Result<(), Failure> {
+pub(super) fn fresh(saved: &Plan, planned: &Plan) -> Result<(), Failure> {
     if saved.inputs == planned.inputs && saved.id == planned.id && saved == planned {
         return Ok(());
     }
@@ -45,6 +45,13 @@ fn fresh(saved: &Plan, planned: &Plan) -> Result<(), Failure> {
 /// `springtide apply`
 pub async fn apply(cli: &Cli, reviewed: Option<&Path>, yes: bool, dry_run: bool) -> Result<u8, Failure> {
     let saved = reviewed.map(plan_file::read).transpose()?;
+    if !dry_run {
+        need_root()?;
+        guard(&state(cli)?)?;
+        if let Some(server) = locks::server(&state(cli)?) {
+            return super::through_server::apply(cli, &server, saved.as_ref(), yes).await;
+        }
+    }
     let estate = open(cli)?;
     let _held = if dry_run { None } else { Some(lock(&estate)?) };
     let at = now();
@@ -87,7 +94,7 @@ pub async fn apply(cli: &Cli, reviewed: Option<&Path>, yes: bool, dry_run: bool)
 }
 
 /// Tells people where each environment is, and how to log in.
-fn where_it_is(cli: &Cli, estate: &Estate, checked: &CheckedEstate) -> Result<(), Failure> {
+pub(super) fn where_it_is(cli: &Cli, estate: &Estate, checked: &CheckedEstate) -> Result<(), Failure> {
     for environment in &checked.environments {
         super::open::login(cli, estate, checked, &environment.name)?;
     }
@@ -129,7 +136,7 @@ pub(super) fn held_back(held: &Held) -> Failure {
     Failure::new(code::CONFLICT, "E0922", message, done, "springtide release")
 }
 
-fn approved(cli: &Cli) -> Result<bool, Failure> {
+pub(super) fn approved(cli: &Cli) -> Result<bool, Failure> {
     if cli.json || !std::io::stdin().is_terminal() {
         let message = "a plan needs approval and there is no terminal to ask on";
         return Err(Failure::new(code::DENIED, "E0804", message, NOTHING, "springtide apply --yes"));

@@ -236,6 +236,10 @@ pub fn verbs() -> Vec<(String, Vec<String>)> {
         for arg in verb.get_positionals().filter(|arg| arg.is_required_set()) {
             words.push(sample(&name, arg.get_id().as_str()).to_owned());
         }
+        // It may be left out only for another thing that it shows.
+        if name == "open" {
+            words.push("prod".to_owned());
+        }
         // It would not come back.
         if name == "serve" {
             words.push("--dry-run".to_owned());

@@ -35,7 +35,7 @@ impl Browser {
         let mut options = json!({
             "args": [
                 "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-                "--disable-background-networking", "--window-size=1280,1000",
+                "--disable-background-networking", "--hide-scrollbars", "--window-size=1280,1000",
                 format!("--user-data-dir={}", folder.join("profile").display()),
             ],
             "perfLoggingPrefs": { "enableNetwork": true, "enablePage": false },
@@ -159,13 +159,28 @@ impl Browser {
         grave.map(|it| format!("{}: {} at {}", it["id"], it["help"], it["nodes"][0]["html"])).collect()
     }
 
-    /// A picture of the page from its top, `height` pixels of it.
-    pub async fn picture(&self, path: &Path, width: u32, height: u32) {
-        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
-        let picture =
-            self.tools("Page.captureScreenshot", json!({ "clip": clip, "captureBeyondViewport": true })).await;
-        let bytes = picture["data"].as_str().expect("a picture").to_owned();
-        std::fs::write(path.with_extension("base64"), bytes).expect("it can be written");
+    /// Makes the page so wide and high, in pixels; `None` gives it back its own size.
+    pub async fn size(&self, size: Option<(u32, u32)>) {
+        match size {
+            Some((width, height)) => {
+                let metrics =
+                    json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+                self.tools("Emulation.setDeviceMetricsOverride", metrics).await;
+            }
+            None => drop(self.tools("Emulation.clearDeviceMetricsOverride", json!({})).await),
+        }
+    }
+
+    /// Shows the page as for somebody who likes it light or dark; empty for what the machine says.
+    pub async fn prefer(&self, scheme: &str) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.tools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+    }
+
+    /// A picture of what the window shows.
+    pub async fn picture(&self, path: &Path) {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        std::fs::write(path, self.client.screenshot().await.expect("a picture")).expect("it can be written");
     }
 
     pub async fn stop(mut self) {

@@ -303,6 +303,19 @@ pub const COMMANDS: &[Explanation] = &[
          began may run on; `springtide history` shows them. End the pid that server.json names if it hangs.",
     ),
     row(
+        "E0942",
+        "no server runs",
+        "The console and the API are a server's, and none runs on this state folder. `springtide serve` starts one. \
+         Everything else works without it.",
+    ),
+    row(
+        "E0943",
+        "the server keeps another estate file",
+        "A server runs on this state folder, and what it reads is not the file that this command was given: the paths \
+         differ, or the server has not been able to read it. Nothing was changed. Use the server's file, or end the \
+         server and start it with this one.",
+    ),
+    row(
         "E0950",
         "the sessions cannot be reached",
         "Redis of the environment does not answer on its socket, or its database does not and a user was named by login. \

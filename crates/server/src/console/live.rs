@@ -55,11 +55,10 @@ pub fn follow(
     let (send, receive) = mpsc::channel(1);
     let (console, same) = (console.clone(), version == super::assets::version());
     tokio::spawn(async move {
-        if same {
-            run(&app, &console, &headers, &what, &send).await;
+        if !same || run(&app, &console, &headers, &what, &send).await == End::Session {
+            let _ = send.send(Ok(Event::default().event("reload").data("reload"))).await;
         }
-        let again = send.send(Ok(Event::default().event("reload").data("reload"))).await;
-        drop((again, place));
+        drop(place);
     });
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     Ok(Sse::new(ReceiverStream::new(receive)).keep_alive(keep_alive).into_response())
@@ -67,15 +66,29 @@ pub fn follow(
 
 type Told = Result<Event, Infallible>;
 
+/// Why a stream ends.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The session did.
+    Session,
+    /// The reader went, or the server goes.
+    Gone,
+}
+
 /// Sends until the reader goes or its session ends.
-async fn run(app: &Arc<App>, console: &Console, headers: &HeaderMap, what: &Followed, to: &mpsc::Sender<Told>) {
+async fn run(app: &Arc<App>, console: &Console, headers: &HeaderMap, what: &Followed, to: &mpsc::Sender<Told>) -> End {
     let (mut looks, mut events) = (app.control.changes(), app.control.events());
     let mut look = tokio::time::interval(LOOK);
     let mut last = String::new();
     let mut due = true;
     loop {
-        let Ok(Some(who)) = who(app, headers) else { return };
-        if due {
+        let who = match who(app, headers) {
+            Ok(Some(who)) => Some(who),
+            Ok(None) => return End::Session,
+            // The store cannot be asked just now.
+            Err(_) => None,
+        };
+        if let Some(who) = who.filter(|_| due) {
             let made = match what {
                 Followed::Page(shown) => page(app, console, shown, &who).await,
                 Followed::Plan(seen) => Ok(plan(app, seen)),
@@ -86,17 +99,17 @@ async fn run(app: &Arc<App>, console: &Console, headers: &HeaderMap, what: &Foll
                 let text = made.into_string().replace('\r', "");
                 if text != last {
                     if to.send(Ok(Event::default().data(&text))).await.is_err() {
-                        return;
+                        return End::Gone;
                     }
                     last = text;
                 }
             }
         }
         due = tokio::select! {
-            () = to.closed() => return,
-            seen = looks.changed() => match seen { Ok(()) => true, Err(_) => return },
+            () = to.closed() => return End::Gone,
+            seen = looks.changed() => match seen { Ok(()) => true, Err(_) => return End::Gone },
             happened = events.recv() => match happened {
-                Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => return End::Gone,
                 _ => true,
             },
             _ = look.tick() => matches!(what, Followed::Page(shown) if shown.grows()),

@@ -254,12 +254,13 @@ pub fn until(at: i64, now: i64) -> Markup {
 /// A size.
 pub fn bytes(size: u64) -> String {
     const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
     match size {
         0 => "0 MiB".into(),
         1..MIB => "under 1 MiB".into(),
-        size if size < 10 << 30 && size >= 1 << 30 => format!("{:.1} GiB", size as f64 / (1u64 << 30) as f64),
-        size if size >= 1 << 30 => format!("{} GiB", size >> 30),
-        size => format!("{} MiB", size >> 20),
+        MIB..GIB => format!("{} MiB", size / MIB),
+        _ if size < 10 * GIB => format!("{:.1} GiB", size as f64 / GIB as f64),
+        _ => format!("{} GiB", size / GIB),
     }
 }
 
@@ -360,12 +361,15 @@ pub fn budget(budget: &BudgetView) -> Markup {
     }
 }
 
-/// One line about an operation, with a link to it.
-pub fn operation_line(operation: &OperationView, now: i64) -> Markup {
+/// One line about an operation; with a link to it where the line is not part of another.
+pub fn operation_line(operation: &OperationView, now: i64, link: bool) -> Markup {
+    let title = format!("operation {}", operation.id);
     html! {
-        a href={ "/operations/" (operation.id) } { "operation " (operation.id) } " "
-        (operation_state(operation.state)) " "
-        span.muted.nowrap { (ago(operation.ended.unwrap_or(operation.began), now)) }
+        span.line-of {
+            @if link { a href={ "/operations/" (operation.id) } { (title) } } @else { span { (title) } }
+            (operation_state(operation.state))
+            span.muted.nowrap { (ago(operation.ended.unwrap_or(operation.began), now)) }
+        }
     }
 }
 

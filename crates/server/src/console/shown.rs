@@ -147,7 +147,7 @@ impl Shown {
             Shown::Operation(id) => {
                 let detail = app.operation_detail(*id).await?;
                 let excerpts = excerpts(app, &detail).await;
-                operation::live(frame, &detail, &excerpts)
+                operation::live(frame, &detail, &excerpts, &later(app, &detail))
             }
         })
     }
@@ -203,6 +203,15 @@ async fn excerpts(app: &Arc<App>, detail: &OperationDetail) -> Vec<Excerpt> {
         Ok(log) => vec![Excerpt { step: step.number, workload: log.workload, lines: log.lines }],
         Err(_) => Vec::new(),
     }
+}
+
+/// Steps of an operation that runs which were not begun: what its environment's plan has and it has not.
+fn later(app: &App, detail: &OperationDetail) -> Vec<String> {
+    let Some(snapshot) = app.control.snapshot() else { return Vec::new() };
+    let plan = view::plan(&snapshot);
+    let part = plan.environments.into_iter().find(|part| part.environment == detail.operation.environment);
+    let titles = part.into_iter().flat_map(|part| part.steps).map(|step| step.title);
+    titles.filter(|title| !detail.steps.iter().any(|step| step.title == *title)).collect()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use springtide_core::plan::wanted::{wanted, wanted_of_estate};
 use springtide_core::plan::{Action, EnvironmentPlan, Plan, Step, plan_with_rest};
 
 use super::decide::{Facts, Why, adopted, decide};
-use super::{Control, ControlError, Drift, DriftRule, Snapshot, Verdict};
+use super::{Control, ControlError, Drift, DriftRule, Since, Snapshot, Verdict};
 use crate::store::{Approvals, EventKind, NewEvent};
 
 /// Longest wait for what is seen. Every look of its own has a shorter deadline, but for the supervisor's
@@ -46,6 +46,7 @@ impl Control {
         let mut told = Vec::new();
         self.read(&mut eyes, &mut told)?;
         let now = self.now();
+        let since = Since { epoch: self.acting()?, turn: self.state().turn };
         let Some((checked, declared)) = eyes.checked.clone() else {
             return Err(ControlError::Invalid(eyes.refusal.clone().unwrap_or_default()));
         };
@@ -96,7 +97,8 @@ impl Control {
             self.estate.store.append(&told, now)?;
         }
         let refusal = eyes.refusal.clone();
-        let snapshot = Snapshot { at: now, checked, declared, seen, plan: plan.into(), rest, drift, verdicts, refusal };
+        let snapshot =
+            Snapshot { at: now, checked, declared, seen, plan: plan.into(), rest, drift, verdicts, refusal, since };
         let snapshot = Arc::new(snapshot);
         self.snapshot.send_replace(Some(Arc::clone(&snapshot)));
         Ok(snapshot)

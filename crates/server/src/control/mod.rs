@@ -64,6 +64,17 @@ pub struct Snapshot {
     pub verdicts: BTreeMap<Option<EnvironmentName>, Verdict>,
     /// Why the estate file as it is now is not valid, if it is not.
     pub refusal: Option<String>,
+    /// What had been done before it was looked at.
+    since: Since,
+}
+
+/// A moment in the order of what is done: what was seen before it is no ground to act on after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Since {
+    /// The newest epoch.
+    epoch: Option<Epoch>,
+    /// Beginnings and ends of our operations, counted.
+    turn: u64,
 }
 
 /// Something that is not as it was approved.
@@ -253,10 +264,21 @@ struct State {
     epoch: Option<Epoch>,
     /// Operations that run, by environment.
     running: BTreeMap<Option<EnvironmentName>, Arc<work::Running>>,
+    /// Beginnings and ends of operations so far, and the newest of each environment.
+    turn: u64,
+    turns: BTreeMap<Option<EnvironmentName>, u64>,
     /// Failures in a row, by environment.
     failures: BTreeMap<Option<EnvironmentName>, backoff::Failures>,
     /// Held while operations run.
     act: Option<ActLock>,
+}
+
+impl State {
+    /// An operation of this environment begins or ends.
+    fn turns(&mut self, environment: &Option<EnvironmentName>) {
+        self.turn += 1;
+        self.turns.insert(environment.clone(), self.turn);
+    }
 }
 
 impl Control {

@@ -69,6 +69,11 @@ impl Control {
         match self.work(&snapshot, due, "the server") {
             // Somebody acts now; the next pass sees what is left.
             Ok(_) | Err(ControlError::Acting(_) | ControlError::Held(_) | ControlError::Busy { .. }) => Ok(()),
+            // Somebody acted while we looked.
+            Err(ControlError::Stale { .. }) => {
+                self.kick.notify_one();
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }

@@ -431,6 +431,30 @@ async fn a_command_that_acted_beside_a_server_ends_no_server() {
 }
 
 #[tokio::test]
+async fn what_was_seen_before_somebody_acted_is_no_ground_to_act_on() {
+    let rig = Rig::new("ground", TWO);
+    let control = up(&rig).await;
+    rig.stop("prod/web").await;
+    let before = control.refresh().await.unwrap();
+    let left = || before.plan.environments.to_vec();
+    assert_eq!(left().len(), 1);
+    // An operation of ours has come and gone since.
+    control.pass().await.unwrap();
+    control.idle().await;
+    let stale = control.work(&before, left(), "me").unwrap_err();
+    assert_eq!(stale.code(), "E0801", "{stale}");
+    // So has a command.
+    rig.stop("prod/web").await;
+    let before = control.refresh().await.unwrap();
+    rig.store().take_epoch(ControllerKind::Command, "springtide apply", 0, 0).unwrap();
+    let stale = control.work(&before, before.plan.environments.to_vec(), "me").unwrap_err();
+    assert_eq!(stale.code(), "E0801", "{stale}");
+    control.pass().await.unwrap();
+    control.idle().await;
+    assert!(rig.pid("prod/web").await.is_some());
+}
+
+#[tokio::test]
 async fn a_destruction_that_was_cut_off_after_its_record_is_finished() {
     use crate::execute::{Execution, execute};
     let rig = Rig::new("destroyed", TWO);

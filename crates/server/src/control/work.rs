@@ -61,6 +61,7 @@ impl Control {
         if !under_way.is_empty() {
             return Ok(under_way);
         }
+        self.catch_up()?;
         let snapshot = self.refresh().await?;
         if let Some(why) = &snapshot.refusal {
             return Err(ControlError::Invalid(why.clone()));
@@ -101,10 +102,24 @@ impl Control {
                 return Err(ControlError::Busy { environment, operation: it.operation });
             }
         }
-        let begun = self.may_act().and_then(|epoch| self.begin(snapshot, parts, by, epoch));
+        let begun = self.may_act().and_then(|epoch| {
+            self.fresh(snapshot, &parts, epoch)?;
+            self.begin(snapshot, parts, by, epoch)
+        });
         // With nothing begun the lock is not needed.
         self.rest();
         begun
+    }
+
+    /// Refuses to act on what was seen before somebody else acted, or before an operation of ours on the
+    /// same environment began or ended.
+    fn fresh(&self, snapshot: &Snapshot, parts: &[EnvironmentPlan], epoch: Epoch) -> Result<(), ControlError> {
+        let state = self.state();
+        let turned = |part: &EnvironmentPlan| state.turns.get(&part.environment).copied().unwrap_or(0);
+        if snapshot.since.epoch == Some(epoch) && parts.iter().all(|part| turned(part) <= snapshot.since.turn) {
+            return Ok(());
+        }
+        Err(ControlError::Stale { given: snapshot.plan.id.clone(), now: "another".to_owned() })
     }
 
     fn begin(
@@ -138,7 +153,11 @@ impl Control {
             };
             numbers.push(operation);
             let running = Arc::new(Running { operation, plan: snapshot.plan.id.clone(), cancelled: Mutex::default() });
-            self.state().running.insert(part.environment.clone(), Arc::clone(&running));
+            {
+                let mut state = self.state();
+                state.running.insert(part.environment.clone(), Arc::clone(&running));
+                state.turns(&part.environment);
+            }
             let (ended, outcome) = watch::channel(None);
             let mut after: Vec<Outcome> = estate.iter().cloned().collect();
             for step in &part.steps {
@@ -161,7 +180,11 @@ impl Control {
                 let work = Work { control: &control, snapshot: &snapshot, running: &running, by: &by, epoch };
                 let done = work.whole(&part, after).await;
                 ended.send_replace(Some(done));
-                control.state().running.remove(&part.environment);
+                {
+                    let mut state = control.state();
+                    state.running.remove(&part.environment);
+                    state.turns(&part.environment);
+                }
                 control.rest();
                 control.kick.notify_one();
             });
@@ -171,7 +194,7 @@ impl Control {
 
     /// Sees to it that the newest epoch is ours, unless a command acts now. Called at the start and by every
     /// pass, so what a command that was killed left open is ended soon.
-    pub(super) fn catch_up(&self) -> Result<(), ControlError> {
+    pub fn catch_up(&self) -> Result<(), ControlError> {
         if self.acting()?.is_some() {
             return Ok(());
         }

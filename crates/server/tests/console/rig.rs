@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,12 +14,12 @@ use springtide_core::sizing::SizedEnvironment;
 use springtide_core::workload::WorkloadId;
 use springtide_driver::fake::FakeDriver;
 use springtide_server::Estate;
-use springtide_server::console::{self, Console};
-use springtide_server::control::{Control, Settings};
+use springtide_server::control::{Control, ControlError, Settings};
 use springtide_server::execute::{Clock, Execution, Failure, Progress};
 use springtide_server::fake::{self, FakeWorld};
-use springtide_server::http::{self, App, Limits, credentials};
+use springtide_server::http::{self, Limits, credentials};
 use springtide_server::observe::ObserveError;
+use springtide_server::serve::serve;
 use springtide_server::world::World;
 
 /// The file it begins with.
@@ -38,7 +39,7 @@ pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 struct Lifelike {
     world: Arc<FakeWorld>,
     driver: Arc<FakeDriver>,
-    pace: Duration,
+    pace: Arc<AtomicU64>,
 }
 
 #[async_trait]
@@ -67,7 +68,7 @@ impl World for Lifelike {
         if let Action::EnsureWorkload { id, .. } = action {
             let _ = self.driver.write_log(id, &format!("{id} starts with new settings"));
         }
-        tokio::time::sleep(self.pace).await;
+        tokio::time::sleep(Duration::from_millis(self.pace.load(Ordering::Relaxed))).await;
         self.world.step(execution, action, sized, progress).await
     }
 }
@@ -80,10 +81,9 @@ pub struct Rig {
     pub file: PathBuf,
     /// What it controls.
     pub control: Arc<Control>,
-    /// What would run.
-    pub driver: Arc<FakeDriver>,
+    pace: Arc<AtomicU64>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
-    server: tokio::task::JoinHandle<()>,
+    server: tokio::task::JoinHandle<Result<(), ControlError>>,
 }
 
 impl Rig {
@@ -92,35 +92,30 @@ impl Rig {
         std::fs::create_dir_all(folder)?;
         let file = folder.join("estate.yaml");
         std::fs::write(&file, FILE)?;
+        let pace = Arc::new(AtomicU64::new(pace.as_millis() as u64));
         let (driver, world) = (Arc::new(FakeDriver::new()), Arc::new(FakeWorld::default()));
         let mut estate = fake::estate(&folder.join("state"), Arc::clone(&driver), Arc::clone(&world))?;
-        estate.world = Arc::new(Lifelike { world, driver: Arc::clone(&driver), pace });
+        estate.world = Arc::new(Lifelike { world, driver, pace: Arc::clone(&pace) });
         let clock: Clock = Arc::new(|| {
             let passed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             passed.map_or(0, |it| it.as_secs() as i64)
         });
         let settings = Settings { pass: Duration::from_secs(5), ..Settings::new(file.clone(), Arc::clone(&clock)) };
         let control = Control::new(Arc::new(estate), settings);
-        control.take_epoch("the rig")?;
-        let app = App::new(Arc::clone(&control), clock, Limits::default(), Some(console::problem));
-        let router = http::router(app, console::router(Console::new(&control)));
+        let site = http::site(Arc::clone(&control), clock, Limits::default());
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let keeper = Arc::clone(&control);
-        let server = tokio::spawn(async move {
-            let stopped = async {
-                let _ = stopped.await;
-            };
-            let keep = tokio::spawn({
-                let keeper = Arc::clone(&keeper);
-                async move { keeper.keep().await }
-            });
-            http::listen::listen(listener, router, stopped, http::listen::HEAD_WITHIN).await;
-            keeper.stop();
-            let _ = keep.await;
+        let serving = serve(Arc::clone(&control), site, listener, async {
+            let _ = stopped.await;
         });
-        Ok(Self { address, file, control, driver, stop: Some(stop), server })
+        let server = tokio::spawn(serving);
+        Ok(Self { address, file, control, pace, stop: Some(stop), server })
+    }
+
+    /// Makes each step take this long from now on.
+    pub fn pace(&self, pace: Duration) {
+        self.pace.store(pace.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// The address of the console.

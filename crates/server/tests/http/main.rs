@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod auth;
+mod client;
 mod conform;
 mod events;
 mod limits;

@@ -50,7 +50,7 @@ impl Rig {
         let clock: springtide_server::execute::Clock = Arc::new(now);
         let settings = Settings::new(file, clock.clone());
         let control = Control::new(Arc::new(estate), settings);
-        control.take_epoch("a test").unwrap();
+        control.catch_up().unwrap();
         control.refresh().await.unwrap();
         let keeper = Arc::clone(&control);
         tokio::spawn(async move { keeper.keep().await });

@@ -278,7 +278,7 @@ fn changes(frame: &Frame, it: &EnvironmentView) -> Markup {
             } @else {
                 ul.list {
                     @for operation in &it.operations {
-                        li { (operation_line(operation, frame.now)) @if let Some(outcome) = operation.outcome.as_deref().filter(|it| *it != "done") { p.muted.small { (outcome) } } }
+                        li { (operation_line(operation, frame.now, true)) @if let Some(outcome) = operation.outcome.as_deref().filter(|it| *it != "done") { p.muted.small { (outcome) } } }
                     }
                 }
             }

@@ -16,7 +16,7 @@ pub const MOST: usize = 200;
 pub fn not_yet(frame: &Frame) -> Markup {
     html! {
         (banners(frame))
-        div.card.empty.big { (icon(Icon::Turning)) strong { "Looking for the first time." } "This page fills itself in a moment." (cli("springtide status")) }
+        div.card.empty.big { (icon(Icon::Turning)) strong { "Looking for the first time." } p { "This page fills itself in a moment. " a href=(frame.path) { "Load it again" } } (cli("springtide status")) }
     }
 }
 
@@ -87,6 +87,7 @@ fn sum(frame: &Frame, estate: &EstateView) -> Markup {
     }
 }
 
+/// The whole tile is a link to the environment, so nothing in it is one.
 fn tile(it: &EnvironmentSummary, frame: &Frame) -> Markup {
     let (tone, _) = health_parts(it.health);
     html! {
@@ -112,16 +113,8 @@ fn tile(it: &EnvironmentSummary, frame: &Frame) -> Markup {
             @if let Some(budget) = &it.budget { (budget_bar(budget)) }
             @let badges = badges(it, frame);
             @if let Some(badges) = badges { div.badges { (badges) } }
-            p.last { @if let Some(last) = &it.last_operation { (last_line(last, frame.now)) } @else { "no operation yet" } }
+            p.last { @if let Some(last) = &it.last_operation { (operation_line(last, frame.now, false)) } @else { "no operation yet" } }
         }
-    }
-}
-
-// The whole tile is a link to the environment: what stands in it is text.
-fn last_line(operation: &springtide_api::OperationView, now: i64) -> Markup {
-    html! {
-        "operation " (operation.id) " " (crate::console::parts::operation_state(operation.state)) " "
-        (ago(operation.ended.unwrap_or(operation.began), now))
     }
 }
 
@@ -150,7 +143,7 @@ fn parts(frame: &Frame, estate: &EstateView) -> Markup {
         section.card aria-labelledby="parts-title" {
             header {
                 h2 #parts-title { "The estate's own parts" }
-                @if let Some(last) = &estate.last_operation { span.note { "last: " (operation_line(last, frame.now)) } }
+                @if let Some(last) = &estate.last_operation { span.note { "last: " (operation_line(last, frame.now, true)) } }
             }
             @if estate.parts.is_empty() {
                 div.empty { "Nothing runs yet." (cli("springtide apply")) }

@@ -23,8 +23,8 @@ pub fn workload(title: &str) -> Option<&str> {
     (rest.contains('/') && !rest.contains(' ')).then_some(rest)
 }
 
-/// What changes of the page of one operation.
-pub fn live(frame: &Frame, it: &OperationDetail, excerpts: &[Excerpt]) -> Markup {
+/// What changes of the page of one operation; `later` are titles of steps that the plan has after those.
+pub fn live(frame: &Frame, it: &OperationDetail, excerpts: &[Excerpt], later: &[String]) -> Markup {
     let operation = &it.operation;
     let running = operation.state == OperationState::Running;
     html! {
@@ -60,7 +60,12 @@ pub fn live(frame: &Frame, it: &OperationDetail, excerpts: &[Excerpt]) -> Markup
             @if it.steps.is_empty() {
                 div.empty { @if running { (icon(Icon::Turning)) "The first step begins in a moment." } @else { "It took no step." } }
             } @else {
-                ol.steps { @for step in &it.steps { (row(frame, step, running, excerpts.iter().find(|it| it.step == step.number))) } }
+                ol.steps {
+                    @for step in &it.steps { (row(frame, step, running, excerpts.iter().find(|it| it.step == step.number))) }
+                    @for title in later.iter().filter(|_| running) {
+                        li.step.later { span { (word(Tone::Quiet, Icon::Ring, "to come")) } span.what { (title) } }
+                    }
+                }
             }
         }
     }

@@ -76,13 +76,16 @@ pub fn state(state: WorkloadState) -> State {
     }
 }
 
+/// How the journal begins to tell of an operation that was stopped between two steps.
+const STOPPED: [&str; 3] = ["stopped", "cancelled by ", "held: "];
+
 /// A recorded operation.
 pub fn operation(record: &OperationRecord, mask: &Mask) -> OperationView {
     let state = match record.outcome.as_deref() {
         None if record.ended.is_none() => OperationState::Running,
         Some(DONE) => OperationState::Done,
         None | Some("cut off") => OperationState::CutOff,
-        Some(text) if text.starts_with("stopped") || text.starts_with("held") => OperationState::Stopped,
+        Some(text) if STOPPED.iter().any(|word| text.starts_with(word)) => OperationState::Stopped,
         Some(_) => OperationState::Failed,
     };
     OperationView {
