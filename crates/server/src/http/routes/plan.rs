@@ -65,6 +65,11 @@ pub async fn approve(
     headers: HeaderMap,
     Asked(asked): Asked<ApproveRequest>,
 ) -> Result<(StatusCode, Json<Approved>), Refused> {
+    if !(1..=80).contains(&asked.plan.chars().count())
+        || asked.environments.as_ref().is_some_and(|it| it.len() > 10_000)
+    {
+        return Err(Refused::unfit("a plan is named by 1 to 80 characters, and at most 10000 environments with it"));
+    }
     if let Some(wanted) = headers.get(header::IF_MATCH) {
         let now = snapshot(&app)?.plan.id.clone();
         let tags = wanted.to_str().unwrap_or_default().split(',').map(|tag| tag.trim().trim_matches('"'));
