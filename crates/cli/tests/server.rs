@@ -1,6 +1,8 @@
 //! The server as a process: one on a state folder, held and told to end, with a store that breaks. No
 //! workload runs here; what it does with those stands in `server_crash`.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 mod common;
 
 use std::process::{Child, Stdio};

@@ -195,8 +195,7 @@ fn beyond() -> EnvironmentObservation {
 
 #[test]
 fn a_plan_for_what_is_new_can_still_be_approved_a_minute_later() {
-    let estate =
-        springtide_core::check::parse_and_check("estate", "estate: acme\nenvironments: [{ name: dev }]").unwrap();
+    let estate = parse_and_check("estate", "estate: acme\nenvironments: [{ name: dev }]").unwrap();
     let host = springtide_core::observe::HostFacts {
         cpus: 4,
         memory_bytes: 16 << 30,
