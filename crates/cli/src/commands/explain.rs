@@ -49,6 +49,10 @@ const STEPS: [(&str, &str); 19] = [
         "configure-database",
         "Sets roles, rights, table settings, the database's own identity and addresses. Repeating it changes nothing.",
     ),
+    (
+        "reset-settings",
+        "Takes back server settings that somebody changed with ALTER SYSTEM, over what the files say, and has the server read its files. One that only a restart takes over is as in the files from the next one on.",
+    ),
     ("install-modules", "Stops Odoo's roles, installs missing modules into the database and starts the roles again."),
     (
         "ensure-route",
