@@ -16,7 +16,7 @@ use crate::failure::{Failure, NOTHING, code};
 use crate::printer::{self, wrap};
 
 /// Steps by the word that plans have for them, and what they do.
-const STEPS: [(&str, &str); 19] = [
+const STEPS: [(&str, &str); 20] = [
     (
         "ensure-authority",
         "Makes the estate's certificate authority: a key and a certificate of ten years. Browsers ask about it until it is imported.",
