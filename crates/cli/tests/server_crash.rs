@@ -106,6 +106,50 @@ async fn converges(rig: &Rig, environments: &[&str]) {
     }
 }
 
+/// What somebody changes by hand beside a server (a file, a setting of the database, a route, a process) is
+/// seen and put back within 30 s. The controls: each is really changed before, and no other role restarts.
+async fn heals(rig: &Rig) {
+    let mut server = rig.spawn(&SERVE, None);
+    let before = rig.workloads();
+    let ini = rig.state().join("workloads/new.pooler/config/pgbouncer.ini");
+    let route = rig.state().join("volumes/routes/new.yml");
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).expect("it can be read");
+    let (pools, routed) = (read(&ini), read(&route));
+    let database = rig.database("new", "postgres").await;
+    let work_mem = async || {
+        let sql =
+            "SELECT current_setting('work_mem'), count(*) FROM pg_file_settings WHERE sourcefile LIKE '%auto.conf'";
+        let row = database.query_one(sql, &[]).await.expect("it answers");
+        (row.get::<_, String>(0), row.get::<_, i64>(1))
+    };
+    let set = work_mem().await;
+    assert_eq!(set.1, 0, "nobody used ALTER SYSTEM before");
+
+    let begun = Instant::now();
+    std::fs::write(&ini, pools.replace("query_wait_timeout = 30", "query_wait_timeout = 3"))
+        .expect("it can be written");
+    std::fs::write(&route, routed.replace("\"priority\": 10", "\"priority\": 11")).expect("it can be written");
+    assert!(read(&ini) != pools && read(&route) != routed, "nothing was changed");
+    database.batch_execute("ALTER SYSTEM SET work_mem = '5MB'").await.expect("the superuser may");
+    database.batch_execute("SELECT pg_reload_conf()").await.expect("the superuser may");
+    until("the setting is taken over", 5, async || work_mem().await == ("5MB".to_owned(), 1)).await;
+    stop_role(rig, "new/live").await;
+    until("all is put back", 30, async || {
+        read(&ini) == pools
+            && read(&route) == routed
+            && work_mem().await == set
+            && rig.run(&PLAN).status.code() == Some(0)
+    })
+    .await;
+    rig.say(format!("edits and a stopped role put back in {:.1} s", begun.elapsed().as_secs_f64()));
+    until("everything is ready", 30, async || rig.workloads().values().all(|it| it.state == "ready")).await;
+    for (name, was) in before.iter().filter(|(name, _)| name.as_str() != "new/live") {
+        assert_eq!(rig.pid(name), was.pid, "{name} was restarted");
+    }
+    server.kill().expect("it can be killed");
+    let _ = server.wait();
+}
+
 fn all_ended(rig: &Rig) -> bool {
     operations(rig).iter().all(|it| !it["ended"].is_null())
 }
@@ -131,6 +175,8 @@ async fn a_server_killed_anywhere_leaves_what_the_next_one_brings_to_what_is_dec
     deaths += die_everywhere(&rig, &steps).await;
     converges(&rig, &["new"]).await;
     assert_eq!(rig.pid("new/live"), live, "a role that did not change was restarted");
+
+    heals(&rig).await;
 
     // Destroy: until it is decided for good, the next server takes it back.
     let destroy = ["destroy", "new", "--reason", "end of the test", "--confirm", "new"];

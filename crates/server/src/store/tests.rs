@@ -119,7 +119,7 @@ fn an_operation_that_was_cut_off_is_named_and_ended_by_the_next_epoch() {
     let store = Store::open(&folder.path()).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(folder.path()).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600, "others may not read the history");
-    let command = store.begin_command("prod/web", "me", 11).unwrap();
+    let command = store.begin_command("exec prod/web", "me", 11).unwrap();
     assert_eq!(store.interrupted().unwrap(), Some((operation, "run prod/web".into())));
     let second = epoch(&store);
     assert_eq!(store.take_over(second, 12).unwrap(), [(operation, "run prod/web".into())]);

@@ -41,7 +41,7 @@ pub const BUGS: &[Bug] = &[
     // A takeover goes on with the generation of the one before it.
     world("generation-not-raised", &[Check::Fence]),
     // A repeated start does not look for what runs already.
-    world("start-not-idempotent", &[Check::Single]),
+    world("start-not-idempotent", &[Check::Single, Check::Converged]),
     // The record is dropped before secrets are: the slot is free while something still stands on it.
     world("slot-freed-too-early", &[Check::Slots, Check::Orphans, Check::Reason]),
     // The point of no return is passed without being written down.

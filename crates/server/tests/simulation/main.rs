@@ -23,8 +23,8 @@ use sim::{Options, Outcome};
 
 /// Seeds without a word from outside.
 const SEEDS: u64 = 80;
-/// Seeds within which a planted bug must be caught.
-const SEEDS_OF_A_BUG: u64 = SEEDS;
+/// Seeds within which a planted bug must be caught: the rarest one needs some hundred.
+const SEEDS_OF_A_BUG: u64 = 600;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
