@@ -255,7 +255,7 @@ fn now(it: &EnvironmentView) -> Markup {
         @if it.slot.is_some() {
             section.card aria-labelledby="now-title" {
                 header { h2 #now-title { "Right now" } }
-                div #signals hx-get=(address) hx-trigger="load, every 10s" hx-swap="innerHTML" hx-morph-skip="" {
+                div.body #signals hx-get=(address) hx-trigger="load, every 10s" hx-swap="innerHTML" hx-morph-skip="" {
                     p.muted { a href=(address) { "Connections, pools, sessions and services" } }
                 }
             }
