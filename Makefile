@@ -5,12 +5,12 @@ SHELL := bash
 .PHONY: help up test bench setup build lint clean
 
 together := scripts/setup.d/together.sh
-scripts := scripts/setup scripts/up scripts/test scripts/bench scripts/setup.d/*.sh .ci/run
+scripts := scripts/setup scripts/up scripts/test scripts/bench scripts/fuzz-api scripts/setup.d/*.sh .ci/run
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-up: ## Set up this machine, build Springtide and bring it up
+up: ## Set up this machine, build Springtide, bring it up and serve its console
 	@$(together) packages 'scripts/setup --packages'
 	@$(together) setup 'scripts/setup' build 'cargo build --release --locked -p springtide-cli'
 	@scripts/up

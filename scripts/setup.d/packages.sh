@@ -11,7 +11,7 @@ wanted=(
   gcc g++ libc6-dev make cmake pkg-config
   debootstrap python3-venv ca-certificates
 )
-[[ ${2-} == --tests ]] && wanted+=(shellcheck strace)
+[[ ${2-} == --tests ]] && wanted+=(shellcheck strace chromium chromium-driver fonts-dejavu-core)
 
 missing() {
   local package

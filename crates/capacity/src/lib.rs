@@ -1,10 +1,12 @@
 //! Sizing and budgets: pure arithmetic, no clock, no I/O, none of our other crates.
 //!
 //! [`workers`] says how many Odoo processes an environment gets, [`postgres`] how PostgreSQL is set,
-//! [`budget`] whether the connections of all of them fit. Every number carries the rule it came from.
+//! [`sessions`] what Redis may hold, [`budget`] whether the connections of all of them fit. Every number
+//! carries the rule it came from.
 
 pub mod budget;
 pub mod postgres;
+pub mod sessions;
 pub mod workers;
 
 /// One binary megabyte.

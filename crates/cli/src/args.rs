@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use springtide_api::Scope;
 use springtide_core::names::EnvironmentName;
 use springtide_core::role::Role;
 use springtide_core::spec::suggest::{listed, nearest};
@@ -113,10 +114,39 @@ pub enum Command {
         #[arg(last = true)]
         command: Vec<String>,
     },
-    /// Show where an environment is and how to log in
+    /// Show where an environment is and how to log in; with --console a login link for the console
     Open {
         /// Which environment
+        #[arg(required_unless_present = "console", conflicts_with = "console")]
+        environment: Option<EnvironmentName>,
+        /// Make a link that logs in to the server's console once, within ten minutes
+        #[arg(long)]
+        console: bool,
+    },
+    /// Tokens that programs ask the server with: show, make and revoke them
+    Token {
+        /// What to do; without it all tokens are shown
+        #[command(subcommand)]
+        what: Option<TokenCommand>,
+        /// Only show what would be done
+        #[arg(long, global = true)]
+        dry_run: bool,
+    },
+    /// Count the sessions of logged-in people, or end those of one user
+    ///
+    /// `session list prod` counts them by user. `session revoke prod anna` ends every session of a
+    /// user, who meets the login page at the next click. Passwords stay as they are.
+    Session {
+        /// What to do
+        action: SessionAction,
+        /// Which environment
         environment: EnvironmentName,
+        /// Whose sessions to end: a login, or the number of a user
+        #[arg(required_if_eq("action", "revoke"))]
+        user: Option<String>,
+        /// Only show how many sessions would be ended
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Remove an environment with its data; production needs a last backup or a reason
     Destroy(DestroyOptions),
@@ -134,6 +164,35 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Keep the estate as it is approved, until it is told to stop; one server on a state folder
+    Serve {
+        /// Address and port; loopback only
+        #[arg(long, default_value = "127.0.0.1:7979")]
+        listen: std::net::SocketAddr,
+        /// Only say what would be served
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Set the stop switch: no operation begins, one that runs stops before its next step
+    Hold {
+        /// Why, for those who find it set
+        reason: String,
+        /// Only show what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Release the stop switch
+    Release {
+        /// Only show what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Put the newest copy of the store in the place of one that is damaged or gone
+    Recover {
+        /// Only show which copy that is
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print the JSON Schema of the estate file
     Schema,
     /// Print shell completions: `source <(springtide completion bash)`
@@ -143,6 +202,41 @@ pub enum Command {
     },
     /// Print the version
     Version,
+}
+
+/// What `session` does.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SessionAction {
+    /// Count sessions by user
+    List,
+    /// End all sessions of a user
+    Revoke,
+}
+
+/// What may be done with tokens.
+#[derive(Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and show it this once
+    Create {
+        /// What it is for
+        name: String,
+        /// What it allows: read, operate or admin, each with what stands before it
+        #[arg(long, default_value = "read")]
+        scope: Scope,
+        /// How long it is good for, such as 12h or 30d; at most 365d
+        #[arg(long, default_value = "30d")]
+        expires: String,
+        /// Write it to this new file, for nobody else to read, and do not show it
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Show all tokens, without what lets one in
+    List,
+    /// Make a token good no more, at once
+    Revoke {
+        /// Its id, as list shows it
+        id: String,
+    },
 }
 
 /// What `destroy` is asked besides the name.

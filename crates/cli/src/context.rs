@@ -2,23 +2,23 @@
 //!
 //! The state folder is believed only after [`guard`]: it is trusted by a process that is root.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
 use springtide_core::check::{CheckedEstate, DriverKind, parse_and_check};
 use springtide_core::names::EnvironmentName;
 use springtide_core::observe::Observation;
 use springtide_core::plan::{Plan, plan};
-use springtide_core::spec::MAX_BYTES;
 use springtide_core::spec::suggest::{listed, nearest};
 use springtide_driver::ProcessDriver;
 use springtide_server::Estate;
-use springtide_server::store::Store;
+use springtide_server::execute::Clock;
+use springtide_server::file::read;
+use springtide_server::locks::{ActLock, Holder, LockError, act_path, held};
+use springtide_server::store::{ControllerKind, Epoch, Store};
+use springtide_server::world::Real;
 
 use crate::args::Cli;
 use crate::failure::{Failure, NOTHING, code, no_room};
@@ -69,29 +69,6 @@ pub fn load_reason(cli: &Cli) -> Result<CheckedEstate, String> {
 /// The estate file for those who can do without it.
 pub fn load_quietly(cli: &Cli) -> Option<CheckedEstate> {
     parse_and_check("estate", &read(&cli.file).ok()?).ok()
-}
-
-/// The text of an estate file, at most a little more than what is allowed.
-fn read(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
-        _ => error.to_string(),
-    })?;
-    let meta = file.metadata().map_err(|error| error.to_string())?;
-    if meta.is_dir() {
-        return Err("it is a folder".to_owned());
-    }
-    if meta.len() > MAX_BYTES as u64 {
-        return Err(format!("it has {} MiB; an estate file may have {}", meta.len() >> 20, MAX_BYTES >> 20));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("it is not text in UTF-8 (line {line}, byte {at})")
-    })
 }
 
 /// The driver alone.
@@ -154,6 +131,7 @@ pub fn open(cli: &Cli) -> Result<Estate, Failure> {
             Failure::new(code::INVALID, "E0905", message, NOTHING, "name a folder with --state")
         }
     })?;
+    not_gone(&state)?;
     let store = Store::open(&state.join("springtide.db")).map_err(|error| {
         let unwritable = nix::unistd::access(&state, nix::unistd::AccessFlags::W_OK).is_err();
         match Failure::from(error) {
@@ -164,7 +142,19 @@ pub fn open(cli: &Cli) -> Result<Estate, Failure> {
     })?;
     let secrets = springtide_data::secrets::SecretStore::open(state.join("secrets"))?;
     let proxy = springtide_server::routes::Proxy::new()?;
-    Ok(Estate { driver: Arc::new(driver(cli)?), secrets, store, proxy, state })
+    Ok(Estate { driver: Arc::new(driver(cli)?), secrets, store, proxy, state, world: Arc::new(Real) })
+}
+
+/// A store that is gone is not made anew where it was once: slots, and with them ports and Unix ids, would be
+/// given out again while others hold them.
+fn not_gone(state: &Path) -> Result<(), Failure> {
+    let holds = |folder: &str| std::fs::read_dir(state.join(folder)).is_ok_and(|mut it| it.next().is_some());
+    if state.join("springtide.db").exists() || !(holds("environments") || holds("backups")) {
+        return Ok(());
+    }
+    let message = format!("the store {} is gone", state.join("springtide.db").display());
+    let next = "springtide recover puts the newest copy back; workloads run on without it";
+    Err(Failure::new(code::FAILED, "E0912", message, NOTHING, next))
 }
 
 fn read_only(state: &Path) -> Failure {
@@ -245,61 +235,52 @@ pub fn no_such<'a>(wanted: &str, known: impl IntoIterator<Item = &'a Environment
 
 /// One operation at a time on a state folder; held until dropped, and by the kernel's doing given
 /// back when the process dies.
-pub fn lock(estate: &Estate) -> Result<Flock<File>, Failure> {
+pub fn lock(estate: &Estate) -> Result<ActLock, Failure> {
     lock_at(&estate.state)
 }
 
 /// The same for those who need no store.
-pub fn lock_at(state: &Path) -> Result<Flock<File>, Failure> {
-    let path = state.join("operation.lock");
-    // Whoever can open it can hold it.
-    let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(mut held) => {
-            held.set_len(0)?;
-            held.rewind()?;
-            // The line is for people; the lock itself is the kernel's.
-            let verb = std::env::args().skip(1).find(|word| VERBS.contains(&word.as_str()));
-            write!(held, "{} {} {}", std::process::id(), now(), verb.as_deref().unwrap_or("command"))?;
-            Ok(held)
+pub fn lock_at(state: &Path) -> Result<ActLock, Failure> {
+    let verb = std::env::args().skip(1).find(|word| VERBS.contains(&word.as_str()));
+    ActLock::take(state, verb.as_deref().unwrap_or("command"), now()).map_err(|error| match error {
+        LockError::Held(holder) => {
+            let message = format!("another operation is under way: {}", name(&holder));
+            let next = "wait for it, then springtide plan";
+            Failure::new(code::CONFLICT, "E0802", message, "Nothing was changed by this call.", next)
         }
-        Err(_) => {
-            let (next, message) =
-                ("wait for it, then springtide plan", format!("another operation is under way: {}", holder(&path)));
-            Err(Failure::new(code::CONFLICT, "E0802", message, "Nothing was changed by this call.", next))
-        }
+        error => error.into(),
+    })
+}
+
+/// Takes a new epoch for a command that acts and holds the lock, ends what older ones left open, and says
+/// what was cut off.
+pub fn epoch(estate: &Estate, verb: &str, at: i64) -> Result<Epoch, Failure> {
+    let by = format!("springtide {verb}, pid {}", std::process::id());
+    let epoch = estate.store.take_epoch(ControllerKind::Command, &by, estate.driver.fence().0, at)?;
+    for (operation, step) in estate.store.take_over(epoch, at)? {
+        let text = format!(" operation {operation} was cut off at `{step}`; going on from what is seen");
+        printer::note(&printer::yellow("note"), &text);
     }
+    Ok(epoch)
+}
+
+/// The clock, as the edges take it.
+pub fn clock() -> Clock {
+    Arc::new(now)
 }
 
 /// Verbs that take the lock.
-const VERBS: [&str; 4] = ["apply", "stop", "destroy", "exec"];
+const VERBS: [&str; 4] = ["apply", "stop", "destroy", "recover"];
 
-/// Who holds the lock, as its holder wrote it down.
-pub fn holder(path: &Path) -> String {
-    // It writes its name down just after it got the lock.
-    for _ in 0..10 {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        if let [pid, since, verb] = text.split_whitespace().collect::<Vec<_>>().as_slice()
-            && let Ok(since) = since.parse()
-        {
-            return format!("springtide {verb}, pid {pid}, since {}", times::person(since, now()));
-        }
-        std::thread::sleep(Duration::from_millis(20));
+/// A holder of a lock, for people.
+pub fn name(holder: &Holder) -> String {
+    match holder.pid {
+        0 => holder.to_string(),
+        pid => format!("springtide {}, pid {pid}, since {}", holder.verb, times::person(holder.since, now())),
     }
-    "it does not say who".to_owned()
 }
 
-/// Whether somebody holds the operation lock now, told by the kernel's own list: trying the lock
-/// would make an apply fail that tries it in the same moment.
+/// Whether somebody holds the operation lock now.
 pub fn busy(state: &Path) -> Option<String> {
-    let path = state.join("operation.lock");
-    let inode = std::fs::metadata(&path).ok()?.ino().to_string();
-    let pid = std::fs::read_to_string(&path).ok()?.split_whitespace().next()?.to_owned();
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    // `1: FLOCK ADVISORY WRITE pid major:minor:inode 0 EOF`
-    let held = locks.lines().any(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        words.get(4) == Some(&pid.as_str()) && words.get(5).is_some_and(|it| it.rsplit(':').next() == Some(&inode))
-    });
-    held.then(|| holder(&path))
+    held(&act_path(state)).map(|holder| name(&holder))
 }

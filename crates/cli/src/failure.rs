@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use springtide_data::secrets::SecretError;
 use springtide_driver::DriverError;
+use springtide_server::control::ControlError;
 use springtide_server::routes::RouteError;
 use springtide_server::store::{StoreError, StoreTrouble};
 
@@ -110,16 +111,31 @@ fn known(one: &(dyn Error + 'static)) -> Option<(u8, &'static str, String)> {
             _ => None,
         };
     }
+    match one.downcast_ref::<StoreError>() {
+        Some(StoreError::Fenced { .. }) => {
+            return Some((code::CONFLICT, "E0802", "springtide history, then springtide plan".into()));
+        }
+        Some(StoreError::Held(_)) => return Some((code::CONFLICT, "E0922", "springtide release".into())),
+        Some(StoreError::Busy { .. }) => return Some((code::CONFLICT, "E0802", "springtide history".into())),
+        _ => {}
+    }
     if let Some(error) = one.downcast_ref::<StoreError>() {
         return match error.trouble()? {
             StoreTrouble::Full => Some(no_room()),
             StoreTrouble::ReadOnly => Some(read_only()),
             StoreTrouble::Newer => Some((code::INVALID, "E0914", "install the newer springtide".into())),
             StoreTrouble::Damaged => {
-                let next =
-                    "move springtide.db (with -wal and -shm) aside and put its copy back; workloads run on without it";
+                let next = "springtide recover puts the newest copy back; workloads run on without it";
                 Some((code::FAILED, "E0912", next.into()))
             }
+        };
+    }
+    if let Some(error) = one.downcast_ref::<ControlError>() {
+        return match error {
+            ControlError::Fenced { .. } => Some((code::CONFLICT, "E0921", "springtide status".into())),
+            ControlError::Held(_) => Some((code::CONFLICT, "E0922", "springtide release".into())),
+            ControlError::Invalid(_) => Some((code::INVALID, "E0100", "springtide check".into())),
+            _ => None,
         };
     }
     if let Some(error) = one.downcast_ref::<DriverError>() {

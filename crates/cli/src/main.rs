@@ -8,7 +8,6 @@ mod commands;
 mod complete;
 mod context;
 mod failure;
-mod mask;
 mod plan_file;
 mod printer;
 mod progress;
@@ -68,10 +67,19 @@ async fn run(cli: Cli) -> Result<u8, failure::Failure> {
             .await
         }
         Command::Exec { workload, dry_run, command } => commands::exec(&cli, workload, command, *dry_run).await,
-        Command::Open { environment } => commands::open(&cli, environment).await,
+        Command::Open { environment: Some(environment), .. } => commands::open(&cli, environment).await,
+        Command::Open { environment: None, .. } => commands::open_console(&cli),
+        Command::Token { what, dry_run } => commands::token(&cli, what.as_ref(), *dry_run),
+        Command::Session { action, environment, user, dry_run } => {
+            commands::session(&cli, *action, environment, user.as_deref(), *dry_run).await
+        }
         Command::Destroy(options) => commands::destroy(&cli, options).await,
         Command::History { environment, operation } => commands::history(&cli, environment.as_ref(), *operation),
         Command::Stop { dry_run } => commands::stop(&cli, *dry_run).await,
+        Command::Serve { listen, dry_run } => commands::serve(&cli, *listen, *dry_run).await,
+        Command::Hold { reason, dry_run } => commands::hold(&cli, reason, *dry_run),
+        Command::Release { dry_run } => commands::release(&cli, *dry_run),
+        Command::Recover { dry_run } => commands::recover(&cli, *dry_run),
         Command::Schema => commands::schema(&cli),
         Command::Completion { shell } => commands::completion(&cli, *shell),
         Command::Version => commands::version(&cli),

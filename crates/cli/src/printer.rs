@@ -145,6 +145,11 @@ pub fn data(text: &str) {
     raw(&shown(text));
 }
 
+/// Writes a result of one sentence, wrapped.
+pub fn say(text: &str) {
+    data(&format!("{}\n", wrap(text, width(), 2)));
+}
+
 /// Writes the one JSON object of a command, or one line of a stream; false if nobody reads.
 pub fn json(value: &serde_json::Value) -> bool {
     raw(&format!("{value}\n"))

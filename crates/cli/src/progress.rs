@@ -3,6 +3,7 @@
 //!
 //! How long a step takes is not known beforehand, so no end is promised.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,7 +20,8 @@ use crate::printer;
 pub struct Terminal<'a> {
     plan: &'a Plan,
     cancelled: Arc<AtomicBool>,
-    step: Mutex<Current>,
+    /// Steps under way, by number: a server does several at once.
+    steps: Mutex<BTreeMap<usize, Current>>,
     bar: Option<ProgressBar>,
 }
 
@@ -38,12 +40,11 @@ impl<'a> Terminal<'a> {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).tick_chars(ticks));
             bar
         });
-        let step = Mutex::new(Current { since: Instant::now(), label: String::new() });
-        Self { plan, cancelled, step, bar }
+        Self { plan, cancelled, steps: Mutex::default(), bar }
     }
 
-    fn current(&self) -> MutexGuard<'_, Current> {
-        self.step.lock().unwrap_or_else(PoisonError::into_inner)
+    fn under_way(&self) -> MutexGuard<'_, BTreeMap<usize, Current>> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn say(&self, line: &str) {
@@ -93,7 +94,7 @@ impl Progress for Terminal<'_> {
             }
             None => self.say(&format!("{} {label}", printer::dim(&format!("[{:>2}/{of}]", number + 1)))),
         }
-        *self.current() = Current { since: Instant::now(), label };
+        self.under_way().insert(number, Current { since: Instant::now(), label });
         if printer::verbose()
             && let Some(step) = self.plan.steps().nth(number)
         {
@@ -105,11 +106,9 @@ impl Progress for Terminal<'_> {
         self.say(&format!("        {text}"));
     }
 
-    fn end(&self, _: usize, error: Option<&str>) {
-        let (seconds, label) = {
-            let current = self.current();
-            (current.since.elapsed().as_secs_f64(), current.label.clone())
-        };
+    fn end(&self, number: usize, error: Option<&str>) {
+        let Some(Current { since, label }) = self.under_way().remove(&number) else { return };
+        let seconds = since.elapsed().as_secs_f64();
         match (error, &self.bar) {
             (Some(_), Some(bar)) => {
                 self.say(&format!("{} {seconds:>6.1} s  {label}", printer::red("failed")));
@@ -137,12 +136,23 @@ impl Drop for Terminal<'_> {
 
 /// Sets the flag at the first Ctrl-C or SIGTERM and leaves at once at the second.
 pub fn watch_for_stop(verb: &str) -> std::io::Result<Arc<AtomicBool>> {
+    let first = "\nstopping after this step; Ctrl-C again leaves it where it is, which is safe too";
+    watch(first, format!("\nleft in the middle of a step; springtide {verb} goes on from what is seen"))
+}
+
+/// The same for operations that a server does.
+pub fn watch_for_stop_of_server(operations: &[u64]) -> std::io::Result<Arc<AtomicBool>> {
+    let first = "\nthe server stops after this step; Ctrl-C again leaves, and it stops all the same";
+    let named = crate::commands::named(operations);
+    watch(first, format!("\nleft; {named} end in the server after this step, springtide history shows how"))
+}
+
+fn watch(first: &'static str, left: String) -> std::io::Result<Arc<AtomicBool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let cancelled = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancelled);
-    let left = format!("\nleft in the middle of a step; springtide {verb} goes on from what is seen");
     tokio::spawn(async move {
         let mut asked = 0;
         loop {
@@ -153,7 +163,7 @@ pub fn watch_for_stop(verb: &str) -> std::io::Result<Arc<AtomicBool>> {
                 std::process::exit(code::CANCELLED.into());
             }
             flag.store(true, Ordering::Relaxed);
-            printer::talk("", "\nstopping after this step; Ctrl-C again leaves it where it is, which is safe too");
+            printer::talk("", first);
         }
     });
     Ok(cancelled)

@@ -129,7 +129,7 @@ fn a_store_that_is_broken_newer_or_a_key_that_is_gone() {
     let good = std::fs::read(rig.path("state/springtide.db")).unwrap();
     std::fs::write(rig.path("state/springtide.db"), "garbage, and more of it than a header has\n".repeat(200)).unwrap();
     for words in [&["plan"][..], &["apply", "--yes"], &["status"], &["history"]] {
-        rig.run(words).fails(1, &["E0912", "put its copy back", "Nothing was changed."]);
+        rig.run(words).fails(1, &["E0912", "springtide recover", "Nothing was changed."]);
     }
     rig.run(&["doctor"]).code_is(2);
     // What runs must be stoppable all the same.

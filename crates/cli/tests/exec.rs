@@ -43,6 +43,7 @@ fn workload() -> ResolvedWorkload {
         env: Default::default(),
         files: Vec::new(),
         volumes: Vec::new(),
+        bundles: Vec::new(),
         ports: Default::default(),
         user: Slot(950).user(Role::Pooler),
         needs: Vec::new(),

@@ -42,7 +42,8 @@ impl Slot {
             Role::Jobs => 4,
             Role::Notice => 5,
             Role::Proxy => 6,
-            Role::Cron => return None,
+            // Sessions are on a Unix socket only.
+            Role::Cron | Role::Sessions => return None,
         };
         self.numbered(offset)
     }
@@ -80,6 +81,8 @@ impl Slot {
             Role::Jobs => 6,
             Role::Notice => 7,
             Role::Proxy => 8,
+            // 9 is the installer's.
+            Role::Sessions => 10,
         };
         UserSpec { uid: self.group() + offset, gid: self.group() }
     }
@@ -106,13 +109,15 @@ mod tests {
                 }
                 assert!(uids.insert(slot.user(role).uid), "{slot:?} {role}");
             }
+            assert!(uids.insert(slot.installer().uid), "{slot:?} installer");
         }
     }
 
     #[test]
     fn ports_end_at_the_last_slot_and_ids_do_not() {
         for role in Role::ENVIRONMENT {
-            assert_eq!(Slot(LAST_SLOT).port(role).is_some(), role != Role::Cron, "{role}");
+            let listens = !matches!(role, Role::Cron | Role::Sessions);
+            assert_eq!(Slot(LAST_SLOT).port(role).is_some(), listens, "{role}");
             for beyond in [LAST_SLOT + 1, u16::MAX] {
                 assert_eq!((Slot(beyond).port(role), Slot(beyond).spare_port(role)), (None, None), "{role}");
             }

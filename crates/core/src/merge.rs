@@ -17,7 +17,8 @@ use std::fmt;
 
 use crate::check::{CheckedEnvironment, CheckedPeak};
 use crate::spec::{
-    RawBackup, RawBaseline, RawBudget, RawDatabase, RawEnvironment, RawObjectives, RawOdoo, RawResources, RawWorkers,
+    DriftRule, RawBackup, RawBaseline, RawBudget, RawDatabase, RawEnvironment, RawObjectives, RawOdoo, RawResources,
+    RawWorkers,
 };
 
 /// Most users, the multiplier included.
@@ -35,6 +36,7 @@ pub(crate) struct Layer<'a> {
     pub objectives: Option<&'a RawObjectives>,
     pub budget: Option<&'a RawBudget>,
     pub protected: Option<&'a bool>,
+    pub drift: Option<&'a DriftRule>,
 }
 
 macro_rules! layer {
@@ -50,6 +52,7 @@ macro_rules! layer {
             objectives: $from.objectives.as_ref(),
             budget: $from.budget.as_ref(),
             protected: $from.protected.as_ref(),
+            drift: $from.drift.as_ref(),
         }
     };
 }

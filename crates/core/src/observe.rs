@@ -70,6 +70,15 @@ pub enum WorkloadState {
     Unwatched,
 }
 
+/// A configuration file that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EditedFile {
+    /// Its name below the configuration path.
+    pub name: String,
+    /// Whether putting it back needs no restart.
+    pub reloadable: bool,
+}
+
 /// What was seen of a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkloadObservation {
@@ -87,6 +96,9 @@ pub struct WorkloadObservation {
     pub resident_bytes: Option<u64>,
     /// Why it is in this state, in words.
     pub why: String,
+    /// Its configuration files that somebody changed by hand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edited: Vec<EditedFile>,
 }
 
 /// What was seen of an environment's database.
@@ -100,6 +112,9 @@ pub struct DatabaseObservation {
     /// while there are any.
     #[serde(default)]
     pub half: BTreeSet<ModuleName>,
+    /// Settings of its server that somebody changed with ALTER SYSTEM, over what the files say.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub overridden: BTreeSet<String>,
 }
 
 /// What was seen of one environment.

@@ -15,6 +15,8 @@ pub enum Role {
     Postgres,
     /// PgBouncer in front of it.
     Pooler,
+    /// Redis, which holds the sessions of logged-in people.
+    Sessions,
     /// Odoo prefork workers that answer users; one request per worker.
     Web,
     /// Odoo's gevent server: `/longpolling` up to series 15, `/websocket` from 16.
@@ -31,7 +33,8 @@ pub enum Role {
 
 impl Role {
     /// Roles that exist once per environment, in starting order.
-    pub const ENVIRONMENT: [Role; 6] = [Role::Postgres, Role::Pooler, Role::Web, Role::Live, Role::Cron, Role::Jobs];
+    pub const ENVIRONMENT: [Role; 7] =
+        [Role::Postgres, Role::Pooler, Role::Sessions, Role::Web, Role::Live, Role::Cron, Role::Jobs];
     /// Roles that exist once per estate, in starting order.
     pub const ESTATE: [Role; 2] = [Role::Notice, Role::Proxy];
     /// Roles that run Odoo itself.
@@ -42,6 +45,7 @@ impl Role {
         match self {
             Role::Postgres => "postgres",
             Role::Pooler => "pooler",
+            Role::Sessions => "sessions",
             Role::Web => "web",
             Role::Live => "live",
             Role::Cron => "cron",

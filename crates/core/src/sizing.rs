@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use springtide_capacity::budget::{Budget, BudgetInput, budget};
 use springtide_capacity::postgres::{PostgresInput, PostgresSettings, postgres};
+use springtide_capacity::sessions::sessions_memory;
 use springtide_capacity::workers::{Workers, WorkersInput, workers};
 
 use crate::check::{CheckedEnvironment, CheckedPeak};
@@ -37,6 +38,8 @@ pub struct SizedEnvironment<'a> {
     pub settings: PostgresSettings,
     /// The connection budget.
     pub budget: Budget,
+    /// Bytes of sessions that Redis may hold.
+    pub sessions_memory: u64,
 }
 
 /// Sizes `environment` as it is at `now` (seconds since 1970) on a machine it shares evenly with
@@ -77,5 +80,16 @@ pub fn size<'a>(
         live_pool: LIVE_POOL,
         max_connections: settings.max_connections,
     });
-    SizedEnvironment { environment: current, slot, certificate_until, cpus, memory_bytes, workers, settings, budget }
+    let sessions_memory = sessions_memory(memory_bytes);
+    SizedEnvironment {
+        environment: current,
+        slot,
+        certificate_until,
+        cpus,
+        memory_bytes,
+        workers,
+        settings,
+        budget,
+        sessions_memory,
+    }
 }

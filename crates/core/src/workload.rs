@@ -179,11 +179,21 @@ pub enum SecretName {
     OdooAdminHash,
     /// Odoo's `database.secret`, which signs its tokens.
     OdooDatabaseSecret,
+    /// Keys that sessions are encrypted with, one a line, the newest first.
+    SessionsKeys,
+    /// Password of the Redis user that Odoo's roles and `springtide session` log in with.
+    SessionsOdoo,
+    /// Password of the Redis user that the readiness probe logs in with.
+    SessionsMonitor,
+    /// SHA-256 of [`SecretName::SessionsOdoo`] in hex, which is all that Redis is told.
+    SessionsOdooVerifier,
+    /// The same of [`SecretName::SessionsMonitor`].
+    SessionsMonitorVerifier,
 }
 
 impl SecretName {
     /// All secrets of one environment.
-    pub const ENVIRONMENT: [SecretName; 18] = [
+    pub const ENVIRONMENT: [SecretName; 23] = [
         SecretName::CertificateKey,
         SecretName::Certificate,
         SecretName::DbOwner,
@@ -202,6 +212,11 @@ impl SecretName {
         SecretName::OdooAdmin,
         SecretName::OdooAdminHash,
         SecretName::OdooDatabaseSecret,
+        SecretName::SessionsKeys,
+        SecretName::SessionsOdoo,
+        SecretName::SessionsMonitor,
+        SecretName::SessionsOdooVerifier,
+        SecretName::SessionsMonitorVerifier,
     ];
 
     /// The name in file names and references.
@@ -227,6 +242,11 @@ impl SecretName {
             SecretName::OdooAdmin => "odoo-admin",
             SecretName::OdooAdminHash => "odoo-admin-hash",
             SecretName::OdooDatabaseSecret => "odoo-database-secret",
+            SecretName::SessionsKeys => "sessions-keys",
+            SecretName::SessionsOdoo => "sessions-odoo",
+            SecretName::SessionsMonitor => "sessions-monitor",
+            SecretName::SessionsOdooVerifier => "sessions-odoo-verifier",
+            SecretName::SessionsMonitorVerifier => "sessions-monitor-verifier",
         }
     }
 }
@@ -250,6 +270,9 @@ pub struct WorkloadSpec {
     pub files: Vec<FileSpec>,
     /// Folders that outlive the workload.
     pub volumes: Vec<VolumeMount>,
+    /// Folders that come with Springtide itself, seen read-only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bundles: Vec<BundleMount>,
     /// Ports it listens on, by name.
     pub ports: BTreeMap<PortName, u16>,
     /// The identity it runs as.
@@ -305,6 +328,17 @@ pub struct VolumeMount {
     pub read_only: bool,
 }
 
+/// A folder of files that are compiled into Springtide, by their content. A driver keeps one copy per
+/// content, so that a workload goes on with the files it was started with while a newer Springtide
+/// brings others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleMount {
+    /// Digest of all its files; [`crate::roles::runtime::files`] has them.
+    pub digest: Digest,
+    /// Absolute path as the workload sees it, below `/srv/springtide`.
+    pub at: String,
+}
+
 /// Folders that hold what must not be lost, or what two workloads share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -313,18 +347,38 @@ pub enum Volume {
     PostgresData,
     /// Folder of PostgreSQL's Unix socket.
     PostgresSocket,
-    /// Odoo's `data_dir`: filestore and sessions.
+    /// Folder of PgBouncer's Unix socket, for its administration.
+    PoolerSocket,
+    /// What Redis writes, so that sessions survive its restart.
+    SessionsData,
+    /// Folder of Redis' Unix socket.
+    SessionsSocket,
+    /// Odoo's `data_dir`: the filestore.
     OdooData,
     /// Folder Traefik watches for routes.
     Routes,
 }
 
 impl Volume {
+    /// Every volume.
+    pub const ALL: [Volume; 7] = [
+        Volume::PostgresData,
+        Volume::PostgresSocket,
+        Volume::PoolerSocket,
+        Volume::SessionsData,
+        Volume::SessionsSocket,
+        Volume::OdooData,
+        Volume::Routes,
+    ];
+
     /// Folder name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Volume::PostgresData => "postgres-data",
             Volume::PostgresSocket => "postgres-socket",
+            Volume::PoolerSocket => "pooler-socket",
+            Volume::SessionsData => "sessions-data",
+            Volume::SessionsSocket => "sessions-socket",
             Volume::OdooData => "odoo-data",
             Volume::Routes => "routes",
         }
@@ -391,6 +445,14 @@ pub enum Probe {
         cookie: Option<String>,
         /// Status that means ready.
         status: u16,
+    },
+    /// Redis answers PING with PONG on its socket, which it does not while it reads its data. The user
+    /// may do nothing else; its password is one of the configuration files.
+    Redis {
+        /// User of Redis.
+        user: String,
+        /// Name of the configuration file with its password.
+        password: String,
     },
     /// PostgreSQL answers a start-up packet with an authentication request, as `pg_isready` judges.
     Postgres {

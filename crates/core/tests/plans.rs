@@ -3,14 +3,15 @@
 //!
 //! Commands: `host CPUS MEMORY SERIES...`, `postgres MAJOR` (programs of another version), `estate` (indented YAML follows), `at UNIX_SECONDS`, `plan`,
 //! `apply` (plays the plan's effect on the observation), `destroy ENV [backup FOLDER | reason TEXT |
-//! cut-off-after STEPS]` (plans it and plays it), `fail ENV/ROLE` (its supervisor gave up).
+//! cut-off-after STEPS]` (plans it and plays it), `fail ENV/ROLE` (its supervisor gave up), `edit ENV/ROLE FILE
+//! [reloadable]` (somebody changes a file of it), `override ENV SETTING` (somebody uses ALTER SYSTEM).
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use springtide_core::check::parse_and_check;
 use springtide_core::names::EnvironmentName;
-use springtide_core::observe::{EnvironmentObservation, Observed, WorkloadState};
+use springtide_core::observe::{EditedFile, EnvironmentObservation, Observed, WorkloadState};
 use springtide_core::plan::destroy::Proof;
 use springtide_core::plan::{Action, Plan, Risk, plan};
 use springtide_core::units::ByteSize;
@@ -108,6 +109,15 @@ fn play(script: &str) -> String {
                 it.state = WorkloadState::GaveUp;
                 it.why = "8 starts in 10 min, exit code 1".into();
             }
+            ["edit", workload, name, rest @ ..] => {
+                let file = EditedFile { name: (*name).into(), reloadable: rest == ["reloadable"] };
+                world.workload(&workload.parse().expect("environment/role")).edited.push(file);
+            }
+            ["override", name, setting] => {
+                let seen = world.environment(&name.parse().expect("a name"));
+                let Observed::Known(database) = &mut seen.database else { panic!("{name} has no database") };
+                database.overridden.insert((*setting).into());
+            }
             _ => panic!("unknown command {command:?}"),
         }
     }
@@ -181,4 +191,23 @@ fn beyond() -> EnvironmentObservation {
         workloads: Default::default(),
         route: Observed::Known(None),
     }
+}
+
+#[test]
+fn a_plan_for_what_is_new_can_still_be_approved_a_minute_later() {
+    let estate = parse_and_check("estate", "estate: acme\nenvironments: [{ name: dev }]").unwrap();
+    let host = springtide_core::observe::HostFacts {
+        cpus: 4,
+        memory_bytes: 16 << 30,
+        postgres_major: Some(17),
+        odoo_roots: [(estate.environments[0].series, "1".to_owned())].into(),
+        ..Default::default()
+    };
+    let seen = springtide_core::observe::Observation { host, ..Default::default() };
+    let at = |now| plan(&estate, &seen, now);
+    // Ten in the morning, UTC.
+    let ten = 20_000 * 86_400 + 36_000;
+    assert!(at(ten).steps().count() > 5);
+    assert_eq!(at(ten), at(ten + 60));
+    assert_ne!(at(ten).id, at(ten + 86_400).id, "the certificate is another one");
 }

@@ -1,10 +1,10 @@
 //! Random values and the two password hashes: PostgreSQL's SCRAM verifier, Odoo's passlib hash.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE};
 use pbkdf2::pbkdf2_hmac;
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::Sha512;
+use sha2::{Digest as _, Sha256, Sha512};
 
 /// Rounds of PBKDF2. Odoo 19 asks for at least 600 000 and rehashes below that (`res_users.py`);
 /// Odoo 14 accepts any number.
@@ -67,6 +67,17 @@ pub fn uuid() -> Result<SecretString, RandomError> {
     Ok(text.into())
 }
 
+/// A key of Fernet: 32 random bytes, base64 as in URLs.
+pub fn fernet_key() -> Result<SecretString, RandomError> {
+    Ok(URL_SAFE.encode(random::<32>()?).into())
+}
+
+/// SHA-256 in hex, which Redis keeps in place of a password. Fast on purpose: the password has 190 bits.
+pub fn sha256_hex(password: &SecretString) -> SecretString {
+    let digest = Sha256::digest(password.expose_secret().as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+}
+
 /// SCRAM-SHA-256 verifier: what PostgreSQL stores instead of the password. 4096 rounds, as the
 /// server's own; the password has 190 bits, so more would add nothing.
 pub fn scram_verifier(password: &SecretString) -> SecretString {
@@ -114,6 +125,11 @@ mod tests {
         let readable = readable_password().unwrap();
         assert_eq!(readable.expose_secret().len(), 20);
         assert!(!readable.expose_secret().contains(['0', 'O', 'o', '1', 'l', 'I', 'i', '5', 'S', 's', '8', 'B']));
+        let key = fernet_key().unwrap();
+        assert_eq!(URL_SAFE.decode(key.expose_secret()).unwrap().len(), 32);
+        let hash = sha256_hex(&"abc".to_owned().into());
+        let fips = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hash.expose_secret(), fips, "SHA-256 of FIPS 180-2");
         let id = uuid().unwrap();
         let parts: Vec<usize> = id.expose_secret().split('-').map(str::len).collect();
         assert_eq!(parts, [8, 4, 4, 4, 12]);

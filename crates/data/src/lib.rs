@@ -6,6 +6,7 @@ pub mod destroy;
 mod folders;
 pub mod hash;
 pub mod install;
+pub mod mask;
 pub mod odoo_log;
 pub mod postgres;
 pub mod secrets;

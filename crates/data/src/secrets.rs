@@ -210,6 +210,10 @@ impl SecretStore {
             N::OdooAdmin => hash::readable_password()?,
             N::OdooAdminHash => hash::odoo_hash(source(N::OdooAdmin)?.expose_secret().as_bytes())?,
             N::OdooDatabaseSecret => hash::uuid()?,
+            N::SessionsKeys => hash::fernet_key()?,
+            N::SessionsOdoo | N::SessionsMonitor => hash::database_password()?,
+            N::SessionsOdooVerifier => hash::sha256_hex(&source(N::SessionsOdoo)?),
+            N::SessionsMonitorVerifier => hash::sha256_hex(&source(N::SessionsMonitor)?),
         };
         self.write(secret, &value)
     }
@@ -307,6 +311,8 @@ fn derived_from(name: SecretName) -> Option<SecretName> {
         N::DbMonitor => N::DbMonitorVerifier,
         N::DbBackup => N::DbBackupVerifier,
         N::OdooAdmin => N::OdooAdminHash,
+        N::SessionsOdoo => N::SessionsOdooVerifier,
+        N::SessionsMonitor => N::SessionsMonitorVerifier,
         _ => return None,
     })
 }

@@ -100,6 +100,7 @@ async fn fences(driver: &dyn Driver, kit: &Kit<'_>, first: &ResolvedWorkload, id
         assert!(matches!(result, Err(DriverError::Fenced { ours: 5, seen: 11 })), "{what} is fenced");
     };
     fenced(driver.ensure_workload(first, late).await.map(drop), "ensure");
+    fenced(driver.raise(late).await, "raising the fence");
     fenced(driver.stop_workload(id, late).await, "stop");
     fenced(driver.remove_workload(id, late).await, "remove");
     fenced(driver.run_task(&task("late", "exit 0", kit.user, 10), late).await.map(drop), "a task");
@@ -108,6 +109,8 @@ async fn fences(driver: &dyn Driver, kit: &Kit<'_>, first: &ResolvedWorkload, id
     }
     let after = seen(driver, id).await.expect("it is there");
     assert_eq!((before.pid, before.digest), (after.pid, after.digest), "a refused call changes nothing");
+    driver.raise(Generation(11)).await.expect("the same again is success");
+    assert_eq!(driver.fence(), Generation(11));
 }
 
 async fn enters(driver: &dyn Driver, first: &ResolvedWorkload, id: &WorkloadId) {

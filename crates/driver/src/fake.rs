@@ -3,6 +3,7 @@
 //! workload whose command holds the word `never-ready` never is.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -97,6 +98,18 @@ impl FakeDriver {
         }
     }
 
+    /// Writes a line into a workload's log, which is there from then on.
+    pub fn write_log(&self, id: &WorkloadId, line: &str) -> std::io::Result<()> {
+        let path = self.log_path(id);
+        std::fs::create_dir_all(path.parent().unwrap_or(&self.folder))?;
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+        writeln!(file, "{line}")
+    }
+
+    fn log_path(&self, id: &WorkloadId) -> PathBuf {
+        self.folder.join("logs").join(format!("{id}.log"))
+    }
+
     /// Fences, counts the call, and fails it if that was scripted.
     fn enter(&self, what: String, generation: Option<Generation>) -> Result<MutexGuard<'_, Inner>, DriverError> {
         let mut inner = self.inner();
@@ -162,10 +175,24 @@ impl Driver for FakeDriver {
                 up_s: held.pid.map(|_| 60),
                 resident_bytes: held.pid.map(|_| 64 << 20),
                 why: "fake".to_owned(),
+                edited: Vec::new(),
             }
         };
         let workloads = inner.workloads.iter().map(|(id, held)| (id.clone(), observe(held))).collect();
         Ok(DriverObservation { host: inner.host.clone(), workloads })
+    }
+
+    fn fence(&self) -> Generation {
+        Generation(self.inner().fence)
+    }
+
+    async fn raise(&self, Generation(ours): Generation) -> Result<(), DriverError> {
+        let mut inner = self.inner();
+        if ours < inner.fence {
+            return Err(DriverError::Fenced { ours, seen: inner.fence });
+        }
+        inner.fence = ours;
+        Ok(())
     }
 
     async fn ensure_workload(
@@ -257,7 +284,8 @@ impl Driver for FakeDriver {
         }
     }
 
-    fn logs(&self, _: &WorkloadId) -> Vec<PathBuf> {
-        Vec::new()
+    fn logs(&self, id: &WorkloadId) -> Vec<PathBuf> {
+        let path = self.log_path(id);
+        if path.exists() { vec![path] } else { Vec::new() }
     }
 }

@@ -204,6 +204,13 @@ pub trait Driver: Send + Sync {
     /// What is seen now.
     async fn observe(&self) -> Result<DriverObservation, DriverError>;
 
+    /// The highest generation that was seen; 0 before the first call that acts.
+    fn fence(&self) -> Generation;
+
+    /// Lets this generation act and no lower one any more; has no other effect. What is done beside the driver
+    /// is fenced by it: asked first, it keeps back what an older executor may still have under way.
+    async fn raise(&self, generation: Generation) -> Result<(), DriverError>;
+
     /// Makes `workload` run as specified; returns when the process was started (not yet ready).
     /// Running with the same digest: nothing happens. Given up or stopped: started anew.
     async fn ensure_workload(

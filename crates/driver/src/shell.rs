@@ -12,7 +12,8 @@ pub fn command(spec: &WorkloadSpec) -> Vec<String> {
             // Beside the running server: no port of its own, no workers, no scheduled actions, and no
             // second job runner, which would come with the server-wide modules of its configuration.
             let conf = format!("{CONFIG_PATH}/odoo.conf");
-            let quiet = ["--no-http", "--workers=0", "--max-cron-threads=0", "--load=base,web"].map(String::from);
+            let quiet = ["--no-http", "--workers=0", "--max-cron-threads=0", "--load=base,web,springtide_runtime"]
+                .map(String::from);
             [vec!["/usr/bin/odoo".into(), "shell".into(), "-c".into(), conf], quiet.into()].concat()
         }
         _ => vec!["/bin/sh".into()],

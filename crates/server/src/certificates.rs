@@ -4,7 +4,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
-use springtide_core::plan::environment::CERTIFICATE_S;
+use springtide_core::plan::environment::new_certificate_until;
 use time::{Duration, OffsetDateTime};
 
 /// Seconds the authority is good for: ten years.
@@ -43,7 +43,7 @@ pub fn issue(authority: &str, authority_key: &str, host: &str, now: i64) -> Resu
     params.distinguished_name.push(DnType::CommonName, host);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
-    let until = span(&mut params, now, CERTIFICATE_S);
+    let until = span(&mut params, now, new_certificate_until(now) - now);
     let certificate = params.signed_by(&key, &issuer)?.pem();
     Ok(Pair { certificate, key: key.serialize_pem(), until })
 }

@@ -1,20 +1,25 @@
 //! Execute: one step after another, each written down before its effect.
 //!
 //! Every step is idempotent, so that after a crash the next plan, made from what is then seen,
-//! finishes the work. The number of the operation is the generation that fences older executors.
+//! finishes the work. An operation does some parts of a plan: all of them when a command applies it, one
+//! environment when the server does. The epoch of whoever acts is the generation that fences older
+//! executors at the driver, and every line of the journal carries it too.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use springtide_core::check::CheckedEstate;
+use springtide_core::digest::Digest;
 use springtide_core::layout::Slot;
 use springtide_core::names::EnvironmentName;
 use springtide_core::observe::Observation;
 use springtide_core::plan::environment::{base_url, certificate_until};
-use springtide_core::plan::{Action, Plan};
+use springtide_core::plan::wanted::{wanted, wanted_of_estate};
+use springtide_core::plan::{Action, EnvironmentPlan, Plan, Risk, Step};
 use springtide_core::role::Role;
 use springtide_core::roles::{self, odoo, proxy, route};
 use springtide_core::sizing::{SizedEnvironment, size};
@@ -22,13 +27,15 @@ use springtide_core::workload::{SecretName, SecretRef, Volume, WorkloadId, Workl
 use springtide_data::destroy::final_backup;
 use springtide_data::install::{InstallRequest, ModuleAction, install_modules};
 use springtide_data::odoo_log;
-use springtide_data::postgres::{Admin, Configure, DbRole, configure, observe as observe_database};
+use springtide_data::postgres::{Admin, Configure, DbRole, configure, observe as observe_database, reset_settings};
 use springtide_data::template::{self, CopyMethod, TemplateSpec};
 use springtide_driver::{Generation, ResolvedWorkload};
 
+use crate::store::{Begin, DONE, Epoch, Held, Intent, StoreError};
 use crate::{Estate, certificates, failpoint};
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// Why a step did not succeed.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// A step that did not succeed. What was done before it stays done; the next apply goes on.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +53,15 @@ pub enum ExecuteError {
     },
     /// The journal could not be written; nothing was begun without it.
     #[error("cannot write the journal")]
-    Journal(#[from] crate::store::StoreError),
+    Journal(#[from] StoreError),
+    /// The stop switch was set; the current step was finished.
+    #[error("held before `{step}`: {}", held.reason)]
+    Held {
+        /// The step that was not begun.
+        step: String,
+        /// Why, and by whom.
+        held: Held,
+    },
     /// The person asked to stop; the current step was finished.
     #[error("stopped before `{0}`")]
     Cancelled(String),
@@ -64,10 +79,19 @@ pub trait Progress: Send + Sync {
     fn end(&self, number: usize, error: Option<&str>);
     /// Whether to stop before the next step.
     fn cancelled(&self) -> bool;
+    /// Whether stopping takes back what was approved.
+    fn withdraws(&self) -> bool {
+        false
+    }
+    /// What the journal says of an operation that was stopped.
+    fn why(&self) -> String {
+        "stopped".to_owned()
+    }
 }
 
-/// The clock of the edges, seconds since 1970.
-pub type Clock = fn() -> i64;
+/// The clock of the edges, seconds since 1970. Only written down: durations are measured by a clock that
+/// never jumps.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// What steps are executed for.
 pub struct Execution<'a> {
@@ -81,52 +105,95 @@ pub struct Execution<'a> {
     pub now: i64,
     /// The clock, for the journal.
     pub clock: Clock,
+    /// The right to act.
+    pub epoch: Epoch,
+    /// Who asked for it, for the journal.
+    pub by: &'a str,
 }
 
-/// Executes `plan` to its end; returns the number of the operation.
+/// Executes `plan` to its end as one operation; returns its number.
 pub async fn execute(execution: &Execution<'_>, plan: &Plan, progress: &dyn Progress) -> Result<u64, ExecuteError> {
-    let store = &execution.estate.store;
-    let operation = store.begin(&plan.id, (execution.clock)())?;
-    let generation = Generation(operation);
-    let slots: BTreeMap<_, _> = plan
-        .steps()
-        .filter_map(|step| match &step.action {
-            Action::ReserveSlot { environment, slot, .. } => Some((environment.clone(), *slot)),
-            _ => None,
-        })
-        .chain(execution.seen.environments.iter().map(|(name, seen)| (name.clone(), seen.slot)))
-        .collect();
-    let steps = plan.environments.iter().flat_map(|it| it.steps.iter().map(|step| (it.environment.as_ref(), step)));
-    let total = plan.steps().count();
+    let operation = begin(execution, &plan.id, &plan.environments)?;
+    run(execution, operation, &plan.environments, progress).await?;
+    Ok(operation)
+}
+
+/// Writes an operation down that does these parts of a plan, takes their environments in hand, and
+/// records that what is wanted of them was approved.
+pub fn begin(execution: &Execution<'_>, plan: &str, parts: &[EnvironmentPlan]) -> Result<u64, StoreError> {
+    let slots = execution.slots(parts);
+    let names: Vec<Option<EnvironmentName>> = parts.iter().map(|part| part.environment.clone()).collect();
+    // Who destroys approves nothing: until that is decided for good, what was approved before holds.
+    let brings = |part: &&EnvironmentPlan| part.steps.iter().all(|step| step.risk < Risk::Destructive);
+    let brought = parts.iter().filter(brings).map(|part| part.environment.clone());
+    let approved: Vec<_> =
+        brought.filter_map(|name| execution.wanted(name.as_ref(), &slots).map(|wanted| (name, wanted))).collect();
+    let begin = Begin {
+        epoch: execution.epoch,
+        plan,
+        parts: &names,
+        approved: &approved,
+        by: execution.by,
+        steps: parts.iter().map(|part| part.steps.len()).sum(),
+    };
+    execution.estate.store.begin(&begin, (execution.clock)())
+}
+
+/// Does these parts of a plan, one step after another, as an operation that was begun. However it comes
+/// back, the operation has ended, unless its end could not be written down.
+pub async fn run(
+    execution: &Execution<'_>,
+    operation: u64,
+    parts: &[EnvironmentPlan],
+    progress: &dyn Progress,
+) -> Result<(), ExecuteError> {
+    let (store, epoch) = (&execution.estate.store, execution.epoch);
+    let now = || (execution.clock)();
+    let slots = execution.slots(parts);
+    let mut steps: Vec<(Option<&EnvironmentName>, &Step)> = Vec::new();
+    for part in parts {
+        steps.extend(part.steps.iter().map(|step| (part.environment.as_ref(), step)));
+    }
+    let total = steps.len();
     progress.started(operation, total);
-    for (number, (environment, step)) in steps.enumerate() {
+    for (number, (environment, step)) in steps.into_iter().enumerate() {
         let title = step.action.title();
         if progress.cancelled() {
-            store.end(operation, "stopped", (execution.clock)())?;
+            match progress.withdraws() {
+                true => store.end_cancelled(epoch, operation, &progress.why(), now())?,
+                false => store.end(epoch, operation, &progress.why(), now())?,
+            }
             return Err(ExecuteError::Cancelled(title));
         }
         let action = serde_json::to_string(&step.action).unwrap_or_default();
-        store.intend(operation, number, environment, &title, &action, (execution.clock)())?;
+        let intent = Intent { epoch, operation, number, environment, title: &title, action: &action };
+        match store.intend(&intent, now()) {
+            Err(StoreError::Held(held)) => {
+                store.end(epoch, operation, &format!("held: {}", held.reason), now())?;
+                return Err(ExecuteError::Held { step: title, held });
+            }
+            written => written?,
+        }
         progress.begin(number, total, environment, &title);
         failpoint::pass(environment, &title, "intent");
         let sized = environment.and_then(|name| execution.sized(name, slots.get(name).copied()?));
-        let done = execution.step(&step.action, sized.as_ref(), generation, progress).await;
+        let done = execution.estate.world.step(execution, &step.action, sized.as_ref(), progress).await;
         let error = done.as_ref().err().map(|error| chain(error.as_ref()));
         if error.is_none() {
             failpoint::pass(environment, &title, "effect");
         }
-        let settled = store.settle(operation, number, error.as_deref(), (execution.clock)());
+        let settled = store.settle(epoch, operation, number, error.as_deref(), now());
         progress.end(number, error.as_deref());
         if let Err(source) = done {
             // A full disk fails the step and then the journal; the step is what a person must hear of.
-            let _ = settled.and_then(|()| store.end(operation, &format!("failed: {title}"), (execution.clock)()));
+            let _ = settled.and_then(|()| store.end(epoch, operation, &format!("failed: {title}"), now()));
             let of = environment.map(|name| format!(" of {name}")).unwrap_or_default();
             return Err(ExecuteError::Step { step: title, of, source });
         }
         settled?;
     }
-    store.end(operation, "done", (execution.clock)())?;
-    Ok(operation)
+    store.end(epoch, operation, DONE, now())?;
+    Ok(())
 }
 
 /// An error with its causes on one line.
@@ -149,13 +216,30 @@ impl Execution<'_> {
         Some(size(environment, &self.checked.peaks, slot, &self.seen.host, sharing, self.now, until))
     }
 
-    async fn step(
+    /// Slots of all environments that exist or are about to.
+    fn slots(&self, parts: &[EnvironmentPlan]) -> BTreeMap<EnvironmentName, Slot> {
+        let reserved = parts.iter().flat_map(|part| &part.steps).filter_map(|step| match &step.action {
+            Action::ReserveSlot { environment, slot, .. } => Some((environment.clone(), *slot)),
+            _ => None,
+        });
+        reserved.chain(self.seen.environments.iter().map(|(name, seen)| (name.clone(), seen.slot))).collect()
+    }
+
+    /// What is wanted of an environment that is declared, or of the estate's own parts.
+    fn wanted(&self, name: Option<&EnvironmentName>, slots: &BTreeMap<EnvironmentName, Slot>) -> Option<Digest> {
+        let Some(name) = name else { return Some(wanted_of_estate(self.checked)) };
+        let declared = self.checked.environments.iter().find(|it| it.name == *name)?;
+        Some(wanted(self.checked, declared, *slots.get(name)?, &self.seen.host, self.now))
+    }
+
+    /// Gives a step its effect on what really runs.
+    pub(crate) async fn step(
         &self,
         action: &Action,
         sized: Option<&SizedEnvironment<'_>>,
-        generation: Generation,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
+        let (epoch, generation) = (self.epoch, Generation(self.epoch.0));
         let driver = self.estate.driver.as_ref();
         let secrets = &self.estate.secrets;
         let sized_of = || sized.ok_or("the plan names an environment that is not declared");
@@ -167,7 +251,7 @@ impl Execution<'_> {
                 secrets.put(&estate_secret(SecretName::AuthorityCertificate), &made.certificate.into())?;
             }
             Action::ReserveSlot { environment, slot, series } => {
-                self.estate.store.reserve(environment, *slot, *series)?;
+                self.estate.store.reserve(epoch, environment, *slot, *series)?;
             }
             Action::EnsureSecrets { environment } => secrets.ensure_environment(environment)?,
             Action::EnsureCertificate { environment, host } => {
@@ -177,7 +261,7 @@ impl Execution<'_> {
                     certificates::issue(authority.expose_secret(), key.expose_secret(), host.as_str(), self.now)?;
                 secrets.put(&of(environment, SecretName::CertificateKey), &made.key.into())?;
                 secrets.put(&of(environment, SecretName::Certificate), &made.certificate.into())?;
-                self.estate.store.certified(environment, host.as_str(), made.until)?;
+                self.estate.store.certified(epoch, environment, host.as_str(), made.until)?;
             }
             Action::BuildTemplate { series, modules, demo, .. } => {
                 let spec = TemplateSpec { series: *series, modules: modules.iter().cloned().collect(), demo: *demo };
@@ -222,6 +306,9 @@ impl Execution<'_> {
                     connection_limits: BTreeMap::new(),
                 };
                 configure(&admin, &wanted).await?;
+            }
+            Action::ResetSettings { settings, .. } => {
+                reset_settings(&self.admin(sized_of()?).await?, settings).await?;
             }
             Action::InstallModules { environment, modules } => {
                 let sized = sized_of()?;
@@ -286,7 +373,7 @@ impl Execution<'_> {
                 progress.note(&format!("{} MiB, {} tables", bytes >> 20, made.tables));
             }
             Action::RecordDestruction { environment, proof } => {
-                self.estate.store.record_destruction(environment, &proof.to_string())?;
+                self.estate.store.record_destruction(epoch, environment, &proof.to_string())?;
             }
             Action::RemoveWorkload { id } => driver.remove_workload(id, generation).await?,
             Action::RemoveVolumes { environment } => {
@@ -295,7 +382,7 @@ impl Execution<'_> {
                 driver.remove_volumes(environment, generation).await?;
             }
             Action::RemoveSecrets { environment } => secrets.remove_environment(environment)?,
-            Action::Forget { environment, .. } => self.estate.store.forget(environment)?,
+            Action::Forget { environment, .. } => self.estate.store.forget(epoch, environment)?,
         }
         Ok(())
     }
@@ -331,7 +418,7 @@ impl Execution<'_> {
         Ok(seen.ok_or_else(|| format!("{environment} does not exist here"))?.slot)
     }
 
-    fn spec(&self, id: &WorkloadId, sized: Option<&SizedEnvironment<'_>>) -> Result<WorkloadSpec, Failure> {
+    pub(crate) fn spec(&self, id: &WorkloadId, sized: Option<&SizedEnvironment<'_>>) -> Result<WorkloadSpec, Failure> {
         match (id.role, sized) {
             (Role::Proxy, _) => Ok(proxy::proxy(&self.checked.platform.ingress)),
             (Role::Notice, _) => Ok(proxy::notice()),

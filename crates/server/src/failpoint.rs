@@ -18,3 +18,28 @@ pub fn pass(environment: Option<&EnvironmentName>, title: &str, point: &str) {
 /// Does nothing.
 #[cfg(not(debug_assertions))]
 pub fn pass(_: Option<&EnvironmentName>, _: &str, _: &str) {}
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants a bug in this thread, to show that the simulation catches it; none takes it away. Debug builds
+/// only, like everything here.
+pub fn plant(bug: Option<&'static str>) {
+    #[cfg(debug_assertions)]
+    PLANTED.set(bug);
+    #[cfg(not(debug_assertions))]
+    let _ = bug;
+}
+
+/// Whether this bug is planted in this thread.
+pub(crate) fn planted(bug: &str) -> bool {
+    #[cfg(debug_assertions)]
+    return PLANTED.get() == Some(bug);
+    #[cfg(not(debug_assertions))]
+    {
+        let _ = bug;
+        false
+    }
+}

@@ -1,16 +1,33 @@
 //! Executor, journal and store: the edges of the loop
 //! `load → check → observe → plan → lint → approve → execute → record → report`.
 //!
-//! `observe` gathers what is seen, `execute` does one step after another, `store` remembers. All
-//! decisions come from `springtide-core`; a concrete driver never appears here.
+//! `observe` gathers what is seen, `execute` does one step after another, `store` remembers, `locks` keep
+//! others out. `control` goes round the loop for as long as `serve` runs; `http` is how it is asked. `world` is the seam between them
+//! and what really runs; `fake` is one in memory. All decisions about an estate come from
+//! `springtide-core`; a concrete driver never appears here.
+
+// A test that cannot go on says so best by panicking.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod certificates;
+pub mod console;
+pub mod control;
 pub mod execute;
-mod failpoint;
+#[doc(hidden)]
+pub mod failpoint;
+pub mod fake;
+pub mod file;
+pub mod health;
+pub mod http;
+pub mod locks;
 pub mod notice;
 pub mod observe;
 pub mod routes;
+pub mod serve;
+pub mod sessions;
+pub mod signals;
 pub mod store;
+pub mod world;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,4 +47,6 @@ pub struct Estate {
     pub proxy: routes::Proxy,
     /// State folder.
     pub state: PathBuf,
+    /// Sees and does what is neither the driver's nor the store's.
+    pub world: Arc<dyn world::World>,
 }

@@ -46,7 +46,11 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveEr
             None => Observed::Unknown("postgres does not run".into()),
         };
         let route = match &markers {
-            Ok(markers) => Observed::Known(routes::of(markers, &record.name)),
+            Ok(markers) => {
+                let live = routes::of(markers, &record.name);
+                let routes = estate.driver.volume(None, Volume::Routes);
+                Observed::Known(live.map(|live| routes::edited(&routes, &record.name).unwrap_or(live)))
+            }
             Err(error) => Observed::Unknown(error.to_string()),
         };
         let observed = EnvironmentObservation {

@@ -42,6 +42,7 @@ pub enum RouteError {
 const CONFIRM_S: u64 = 10;
 
 /// The running proxy, through its administration API.
+#[derive(Clone)]
 pub struct Proxy {
     client: reqwest::Client,
     url: String,
@@ -63,6 +64,13 @@ impl Proxy {
             answer.map_err(RouteError::Proxy)?.json().await.map_err(RouteError::Proxy)?;
         let enabled = list.iter().filter(|it| it["status"] == "enabled");
         Ok(enabled.filter_map(|it| it["name"].as_str()).map(|name| name.trim_end_matches("@file").to_owned()).collect())
+    }
+
+    /// All services, as the proxy's API tells them.
+    pub async fn services(&self) -> Result<Vec<serde_json::Value>, RouteError> {
+        let url = self.url.replace("/middlewares?", "/services?");
+        let answer = self.client.get(url).send().await.and_then(reqwest::Response::error_for_status);
+        answer.map_err(RouteError::Proxy)?.json().await.map_err(RouteError::Proxy)
     }
 
     /// Puts `route` in place and waits until the proxy shows `marker`.
@@ -87,6 +95,7 @@ impl Proxy {
             (file.with_extension("crt"), certificate.expose_secret()),
             (file.with_extension("key"), key.expose_secret()),
             (file.clone(), route.content.as_str()),
+            (file.with_extension("sum"), Digest::of_bytes(route.content.as_bytes()).to_string().as_str()),
         ] {
             write(&path, content.as_bytes()).map_err(failed(&path))?;
         }
@@ -100,7 +109,11 @@ impl Proxy {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         match before {
-            Some(before) => write(&file, &before).map_err(failed(&file))?,
+            Some(before) => {
+                write(&file, &before).map_err(failed(&file))?;
+                let (sum, digest) = (file.with_extension("sum"), Digest::of_bytes(&before).to_string());
+                write(&sum, digest.as_bytes()).map_err(failed(&sum))?;
+            }
             None => std::fs::remove_file(&file).map_err(failed(&file))?,
         }
         // A proxy that does not answer has refused nothing.
@@ -111,7 +124,7 @@ impl Proxy {
     /// does not run has no routes, and finds none when it starts.
     pub async fn remove(&self, folder: &Path, environment: &EnvironmentName) -> Result<(), RouteError> {
         // The key goes last: a route without its certificate would show the wrong one.
-        for ending in ["yml", "crt", "key"] {
+        for ending in ["yml", "sum", "crt", "key"] {
             let path: PathBuf = folder.join(format!("{environment}.{ending}"));
             match std::fs::remove_file(&path) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -135,6 +148,14 @@ impl Proxy {
 pub fn of(markers: &BTreeSet<String>, environment: &EnvironmentName) -> Option<Digest> {
     let prefix = format!("{environment}-rev-");
     markers.iter().find_map(|name| name.strip_prefix(&prefix)?.parse().ok())
+}
+
+/// A digest that no route has, if somebody changed the file of a route since it was written.
+pub fn edited(folder: &Path, environment: &EnvironmentName) -> Option<Digest> {
+    let file = folder.join(format!("{environment}.yml"));
+    let (content, written) = (std::fs::read(&file).ok()?, std::fs::read_to_string(file.with_extension("sum")).ok()?);
+    let found = Digest::of_bytes(&content);
+    (found.to_string() != written).then_some(found)
 }
 
 /// Writes a file that only root and the proxy can read, whole or not at all.

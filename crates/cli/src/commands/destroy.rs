@@ -9,7 +9,7 @@ use springtide_server::execute::Execution;
 use super::apply::carry_out;
 use super::show::{refused, show};
 use crate::args::{Cli, DestroyOptions};
-use crate::context::{load, lock, no_such, now, observe, open};
+use crate::context::{clock, epoch, load, lock, no_such, now, observe, open};
 use crate::failure::{Failure, code};
 use crate::printer;
 
@@ -40,10 +40,9 @@ pub async fn destroy(cli: &Cli, options: &DestroyOptions) -> Result<u8, Failure>
         return Ok(code::PENDING);
     }
     confirmed(cli, options)?;
-    if let Some((operation, _)) = estate.store.interrupted()? {
-        estate.store.end(operation, "cut off", at)?;
-    }
-    let execution = Execution { estate: &estate, checked: &checked, seen: &seen, now: at, clock: now };
+    let epoch = epoch(&estate, "destroy", at)?;
+    let (clock, by) = (clock(), "springtide destroy");
+    let execution = Execution { estate: &estate, checked: &checked, seen: &seen, now: at, clock, epoch, by };
     let operation = carry_out(&execution, &planned, &format!("destroy {name}")).await?;
     if cli.json {
         let answer = serde_json::json!({ "version": 1, "operation": operation, "plan": planned.id, "environment": name,

@@ -34,14 +34,14 @@ pub async fn exec(cli: &Cli, workload: &WorkloadId, command: &[String], dry_run:
         return Ok(0);
     }
     // Recorded without its arguments: they may hold secrets.
-    let operation = estate.store.begin(&format!("exec {workload}"), now())?;
+    let operation = estate.store.begin_command(&format!("exec {workload}"), "springtide exec", now())?;
     let aside = if cli.json { Some(Aside::begin()?) } else { None };
     let ran = estate.driver.exec(workload, command).await;
     if let Some(aside) = aside {
         aside.end()?;
     }
     let outcome = ran.as_ref().map_or_else(|_| "failed".to_owned(), |exit| format!("exit code {exit}"));
-    estate.store.end(operation, &outcome, now())?;
+    estate.store.end_command(operation, &outcome, now())?;
     let exit = ran.map_err(|error| refused(workload, error))?;
     if cli.json {
         printer::json(&json!({ "version": 1, "workload": workload, "exit_code": exit }));

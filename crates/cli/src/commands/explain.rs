@@ -16,7 +16,7 @@ use crate::failure::{Failure, NOTHING, code};
 use crate::printer::{self, wrap};
 
 /// Steps by the word that plans have for them, and what they do.
-const STEPS: [(&str, &str); 19] = [
+const STEPS: [(&str, &str); 20] = [
     (
         "ensure-authority",
         "Makes the estate's certificate authority: a key and a certificate of ten years. Browsers ask about it until it is imported.",
@@ -48,6 +48,10 @@ const STEPS: [(&str, &str); 19] = [
     (
         "configure-database",
         "Sets roles, rights, table settings, the database's own identity and addresses. Repeating it changes nothing.",
+    ),
+    (
+        "reset-settings",
+        "Takes back server settings that somebody changed with ALTER SYSTEM, over what the files say, and has the server read its files. One that only a restart takes over is as in the files from the next one on.",
     ),
     ("install-modules", "Stops Odoo's roles, installs missing modules into the database and starts the roles again."),
     (
@@ -81,6 +85,9 @@ fn of_role(role: Role) -> &'static str {
         }
         Role::Pooler => {
             "PgBouncer between Odoo and PostgreSQL: the application database by transaction, `postgres` by session. Restarting it takes about 3 s."
+        }
+        Role::Sessions => {
+            "Redis with the sessions of logged-in people, encrypted, on a Unix socket. They survive a restart of Odoo and of Redis itself. While it is away Odoo runs on and asks people to log in; `springtide session` lists and ends sessions."
         }
         Role::Web => {
             "Odoo's prefork workers that answer users, one request per worker at a time. Their number follows from `users`, or `workers.web` sets it."

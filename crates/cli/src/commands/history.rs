@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 use springtide_core::names::EnvironmentName;
+use springtide_data::mask::Mask;
 use springtide_server::store::{OperationRecord, StepRecord};
 
 use crate::args::Cli;
 use crate::context::{load, no_such, now, open_there};
 use crate::failure::{Failure, NOTHING, code};
-use crate::mask::Mask;
 use crate::printer::{self, Field, Tone, field};
 use crate::times;
 

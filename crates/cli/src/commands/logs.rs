@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use springtide_core::workload::WorkloadId;
+use springtide_data::mask::{Mask, harmless};
 use springtide_driver::Driver as _;
 
 use crate::args::Cli;
 use crate::context::{driver, no_such, now, open_there};
 use crate::failure::{Failure, NOTHING, code};
-use crate::mask::Mask;
 use crate::{printer, times};
 
 /// Longest line that is held; the rest of a longer one comes as further lines.
@@ -121,11 +121,6 @@ fn next_line(reader: &mut impl std::io::BufRead) -> std::io::Result<Option<Strin
         bytes.pop();
     }
     Ok(Some(harmless(&String::from_utf8_lossy(&bytes))))
-}
-
-/// A log holds what strangers sent: nothing of it may steer the terminal.
-fn harmless(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect()
 }
 
 /// Prints lines as they come. The file is truncated in place when it is rotated.

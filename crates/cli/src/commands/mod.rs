@@ -7,10 +7,16 @@ mod exec;
 mod explain;
 mod file;
 mod history;
+mod hold;
 mod logs;
 mod open;
+mod recover;
+mod serve;
+mod session;
 mod show;
 mod status;
+mod through_server;
+mod token;
 
 pub use apply::{apply, plan, stop};
 pub use destroy::destroy;
@@ -19,9 +25,15 @@ pub use exec::exec;
 pub use explain::explain;
 pub use file::{check, completion, init, schema, version};
 pub use history::history;
+pub use hold::{hold, release};
 pub use logs::{LogWishes, logs};
-pub use open::open;
+pub use open::{open, open_console};
+pub use recover::recover;
+pub use serve::serve;
+pub use session::session;
 pub use status::status;
+pub use through_server::named;
+pub use token::token;
 
 /// The notice server, as its workload.
 pub fn notice(port: &str) -> std::process::ExitCode {

@@ -7,9 +7,11 @@ use springtide_core::names::EnvironmentName;
 use springtide_core::plan::environment::base_url;
 use springtide_core::workload::{SecretName, SecretRef};
 use springtide_server::Estate;
+use springtide_server::http::credentials::make_login_code;
+use springtide_server::locks::{self, ServerFile};
 
 use crate::args::Cli;
-use crate::context::{load, no_such, open_there};
+use crate::context::{load, no_such, now, open_there};
 use crate::failure::{Failure, NOTHING, code};
 use crate::printer;
 
@@ -22,6 +24,32 @@ pub async fn open(cli: &Cli, environment: &EnvironmentName) -> Result<u8, Failur
     let Some(estate) = open_there(cli)? else { return Err(not_there(environment)) };
     login(cli, &estate, &checked, environment)?;
     Ok(0)
+}
+
+/// `springtide open --console`
+pub fn open_console(cli: &Cli) -> Result<u8, Failure> {
+    let Some(estate) = open_there(cli)? else { return Err(no_server()) };
+    let server = locks::server(&estate.state).filter(|server| !server.listen.is_empty()).ok_or_else(no_server)?;
+    let console = format!("http://{}", server.listen);
+    // As with first passwords: people are shown what lets them in, programs are not.
+    if cli.json {
+        printer::json(&json!({ "version": 1, "console": console }));
+        return Ok(0);
+    }
+    let login = login_link(&estate, &server)?;
+    printer::data(&format!("the console is at {console}\n  log in, once and within ten minutes: {login}\n"));
+    Ok(0)
+}
+
+/// A link that logs in to the console of `server`, once and within ten minutes.
+pub fn login_link(estate: &Estate, server: &ServerFile) -> Result<String, Failure> {
+    let code = make_login_code(&estate.store, now())?;
+    Ok(format!("http://{}/login?code={code}", server.listen))
+}
+
+fn no_server() -> Failure {
+    let message = "no server runs on this state folder";
+    Failure::new(code::PENDING, "E0942", message, NOTHING, "springtide serve, then the same again")
 }
 
 fn not_there(name: &EnvironmentName) -> Failure {

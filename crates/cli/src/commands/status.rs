@@ -14,7 +14,7 @@ use springtide_core::plan::environment::base_url;
 use springtide_core::role::Role;
 use springtide_server::Estate;
 
-use self::word::{Word, word};
+use self::word::{Word, tone, word};
 use crate::args::Cli;
 use crate::context::{busy, load_quietly, no_such, now, observe, open_there};
 use crate::failure::{Failure, code};
@@ -160,7 +160,7 @@ fn screen(
 
 fn head(name: &EnvironmentName, word: Word, seen: &Observation, declared: Option<&CheckedEstate>, now: i64) -> String {
     let it = summary(name, word, seen, declared, now);
-    let mut line = format!("{}  {}", paint_data(Tone::Strong, name.as_str()), paint_data(word.tone(), word.as_str()));
+    let mut line = format!("{}  {}", paint_data(Tone::Strong, name.as_str()), paint_data(tone(word), word.as_str()));
     if let Some(url) = it["url"].as_str() {
         line.push_str(&format!("  {url}"));
     }

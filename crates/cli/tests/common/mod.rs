@@ -16,7 +16,7 @@ use serde_json::Value;
 use springtide_core::layout::Slot;
 use springtide_core::workload::{SecretName, SecretRef, WorkloadId};
 use springtide_data::secrets::SecretStore;
-use springtide_server::store::Store;
+use springtide_server::store::{Begin, ControllerKind, Intent, Store};
 
 /// Verbs that change nothing; all others must have `--dry-run`.
 pub const READ_ONLY: [&str; 11] =
@@ -59,15 +59,19 @@ impl Rig {
         let store = Store::open(&rig.path("state/springtide.db")).unwrap();
         let prod = "prod".parse().unwrap();
         let now = jiff::Timestamp::now().as_second();
-        store.reserve(&prod, Slot(1), "19.0".parse().unwrap()).unwrap();
-        store.certified(&prod, "prod.localhost", now + 80 * 86_400).unwrap();
-        let operation = store.begin("p-1234abcd", now - 300).unwrap();
-        store.intend(operation, 0, None, "make the certificate authority", "{}", now - 300).unwrap();
-        store.settle(operation, 0, None, now - 299).unwrap();
-        store.intend(operation, 1, Some(&prod), "run prod/web", "{}", now - 299).unwrap();
+        let epoch = store.take_epoch(ControllerKind::Command, "springtide apply", 0, now - 300).unwrap();
+        store.reserve(epoch, &prod, Slot(1), "19.0".parse().unwrap()).unwrap();
+        store.certified(epoch, &prod, "prod.localhost", now + 80 * 86_400).unwrap();
+        let parts = [None, Some(prod.clone())];
+        let begin = Begin { epoch, plan: "p-1234abcd", parts: &parts, approved: &[], by: "springtide apply", steps: 2 };
+        let operation = store.begin(&begin, now - 300).unwrap();
+        let step = |number, environment, title| Intent { epoch, operation, number, environment, title, action: "{}" };
+        store.intend(&step(0, None, "make the certificate authority"), now - 300).unwrap();
+        store.settle(epoch, operation, 0, None, now - 299).unwrap();
+        store.intend(&step(1, Some(&prod), "run prod/web"), now - 299).unwrap();
         let error = format!("no connection with password={}", told.expose_secret());
-        store.settle(operation, 1, Some(&error), now - 250).unwrap();
-        store.end(operation, "failed: run prod/web", now - 250).unwrap();
+        store.settle(epoch, operation, 1, Some(&error), now - 250).unwrap();
+        store.end(epoch, operation, "failed: run prod/web", now - 250).unwrap();
         let log = rig.path("state/workloads").join("prod/web".parse::<WorkloadId>().unwrap().folder()).join("log");
         std::fs::create_dir_all(&log).unwrap();
         let lines = format!("2026-11-18 11:06:40,123 7 INFO prod odoo: x\n{error}\n");
@@ -232,6 +236,14 @@ pub fn verbs() -> Vec<(String, Vec<String>)> {
         for arg in verb.get_positionals().filter(|arg| arg.is_required_set()) {
             words.push(sample(&name, arg.get_id().as_str()).to_owned());
         }
+        // It may be left out only for another thing that it shows.
+        if name == "open" {
+            words.push("prod".to_owned());
+        }
+        // It would not come back.
+        if name == "serve" {
+            words.push("--dry-run".to_owned());
+        }
         (name, words)
     });
     let verbs: Vec<_> = verbs.collect();
@@ -242,10 +254,12 @@ pub fn verbs() -> Vec<(String, Vec<String>)> {
 fn sample(verb: &str, argument: &str) -> &'static str {
     match argument {
         "environment" => "prod",
+        "action" => "list",
         "workload" => "prod/web",
         "thing" => "E0701",
         "shell" => "bash",
         "command" => "true",
+        "reason" => "a test",
         other => panic!("{verb} has a new argument {other}: give it a sample here"),
     }
 }

@@ -146,7 +146,8 @@ pub fn no_leftovers(rig: &Rig) {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             // What PostgreSQL, Odoo and SQLite keep inside their own folders is theirs.
-            let theirs = ["pgdata", "postgres-data", "odoo-data", "filestore"].contains(&name.as_str());
+            let theirs =
+                ["pgdata", "postgres-data", "sessions-data", "odoo-data", "filestore"].contains(&name.as_str());
             let half = [".tmp", ".writing", ".building", ".removing", ".copying", ".clone-probe", ".new"];
             if half.iter().any(|mark| name.contains(mark)) {
                 found.push(entry.path());

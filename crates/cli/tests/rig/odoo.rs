@@ -1,8 +1,10 @@
 //! Odoo as people and programs use it: through the entrance, over HTTPS, with the estate's authority.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::cookie::CookieStore as _;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use springtide_core::workload::SecretName;
@@ -18,6 +20,7 @@ pub struct Odoo {
     pub name: String,
     pub url: String,
     pub client: reqwest::Client,
+    jar: Arc<reqwest::cookie::Jar>,
     password: String,
 }
 
@@ -32,21 +35,30 @@ impl Odoo {
         let host = format!("{name}.localhost");
         let authority = rig.secret(None, SecretName::AuthorityCertificate);
         let root = reqwest::Certificate::from_pem(authority.expose_secret().as_bytes()).expect("it is a certificate");
+        let jar = Arc::new(reqwest::cookie::Jar::default());
         let client = reqwest::Client::builder()
             .no_proxy()
             .tls_certs_only([root])
             .resolve(&host, SocketAddr::from(([127, 0, 0, 1], HTTPS)))
-            .cookie_store(true)
+            .cookie_provider(jar.clone())
             .timeout(Duration::from_secs(60))
             .build()
             .expect("the client can be made");
         let url = format!("https://{host}:{HTTPS}");
-        Self { name: name.to_owned(), url, client, password: rig.password(name) }
+        Self { name: name.to_owned(), url, client, jar, password: rig.password(name) }
     }
 
     /// The first password of `admin`.
     pub fn password(&self) -> &str {
         &self.password
+    }
+
+    /// Value of a cookie that it was given.
+    pub fn cookie(&self, name: &str) -> String {
+        let all = self.jar.cookies(&self.url.parse().expect("an address")).expect("there are cookies");
+        let all = all.to_str().expect("text").to_owned();
+        let value = all.split("; ").find_map(|one| one.strip_prefix(name)?.strip_prefix('='));
+        value.unwrap_or_else(|| panic!("{}: no cookie {name}", self.name)).to_owned()
     }
 
     /// Status and body, or nothing if there was no answer at all.

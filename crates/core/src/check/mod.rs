@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use crate::spec::{DriverKind, PeakKind, RestoreTest, Stage, Tier};
+pub use crate::spec::{DriftRule, DriverKind, PeakKind, RestoreTest, Stage, Tier};
 pub use codes::{EXPLANATIONS, Explanation, explanation};
 pub use report::{CheckErrors, Diagnostic, Report};
 pub use rules::check;
@@ -97,6 +97,8 @@ pub struct CheckedEnvironment {
     pub objectives: Objectives,
     /// Whether destroying it needs its name typed.
     pub protected: bool,
+    /// What the server does with drift.
+    pub drift: DriftRule,
 }
 
 /// Worker counts that people fixed; `None` leaves the decision to capacity planning.

@@ -165,8 +165,9 @@ pub const COMMANDS: &[Explanation] = &[
         "E0912",
         "the store cannot be read",
         "springtide.db is damaged or is no store of Springtide. Workloads do not need it to run, and `springtide \
-         stop` works without it. It holds the slot of each environment, the hosts of certificates and the journal: \
-         put its copy back. Without a copy move it aside only if no environment is to be kept.",
+         stop` works without it. It holds the slot of each environment, the hosts of certificates and the journal. \
+         It is never made anew in silence: `springtide recover` puts the newest copy back that a server made, and keeps \
+         the damaged file beside it. Without a copy move it aside only if no environment is to be kept.",
     ),
     row(
         "E0913",
@@ -184,5 +185,145 @@ pub const COMMANDS: &[Explanation] = &[
         "the program is not in the workload",
         "`springtide exec` runs programs of the workload's own root: those of its Odoo series for Odoo's roles, those of \
          this machine for the others. Nothing was run.",
+    ),
+    row(
+        "E0920",
+        "a server runs on this state folder already",
+        "One server at a time keeps a state folder; the message says which. Nothing was changed. Use that one, or end it \
+         first: `kill PID` lets it finish its step. The kernel gives the lock back when a server ends, however it ends, so \
+         there is never a lock to remove by hand.",
+    ),
+    row(
+        "E0921",
+        "another server has taken over",
+        "Whoever begins to act takes a new epoch, and whatever carries an older one is refused, by the store and by the \
+         supervisor. This server found a newer one that belongs to another server, so it stopped before its next step. \
+         What runs is untouched.",
+    ),
+    row(
+        "E0922",
+        "the stop switch is set",
+        "While an estate is held no operation begins, and one that runs stops before its next step; looking is allowed. \
+         What runs goes on, and the supervisor still starts again what ends. `springtide release` lets changes through \
+         again; what was begun is then brought to its end.",
+    ),
+    row(
+        "E0923",
+        "the server is stopping",
+        "It was told to end and begins nothing any more. Nothing was changed by this call. Start it again with \
+         `springtide serve`, or act without it.",
+    ),
+    row(
+        "E0924",
+        "the server listens on loopback only",
+        "Its API can change everything and is plain HTTP, so it is not put on a network. Nothing was changed. Listen on \
+         127.0.0.1 or ::1, and reach it from elsewhere through a tunnel such as `ssh -L`.",
+    ),
+    row(
+        "E0925",
+        "the address cannot be listened on",
+        "Another program listens there, or the address is not this machine's. Nothing was changed. Choose another with \
+         `springtide serve --listen`.",
+    ),
+    row(
+        "E0926",
+        "there is nothing to recover",
+        "`springtide recover` puts the newest copy of the store that is whole in the place of one that is damaged or gone. \
+         The store is whole, or there is no copy of it. Nothing was changed. A server makes copies at its start and every \
+         hour, in the folder backups of the state folder, and keeps three.",
+    ),
+    row(
+        "E0930",
+        "who asks is not known",
+        "The server lets only those in who show a token (`Authorization: Bearer st_…`) or have a session of the \
+         console. This one is missing, unknown, expired or revoked; or a login link was used before or is older than \
+         ten minutes. `springtide token create` makes a token, `springtide open --console` a login link.",
+    ),
+    row(
+        "E0931",
+        "the token's scope is too small",
+        "Scopes are read, operate and admin; each allows what the ones before it do. Looking needs read; approving, \
+         cancelling, holding and releasing need operate; tokens need admin. `springtide token create --scope SCOPE` \
+         makes one.",
+    ),
+    row(
+        "E0932",
+        "the request is not understood",
+        "The address, a header, a value or the body is not as /api/v1/openapi.json describes it. Nothing was changed.",
+    ),
+    row(
+        "E0933",
+        "the form is not of this session",
+        "What changes something through the console carries a token of its session, so that no other site can act in \
+         your name. Open the page again and repeat.",
+    ),
+    row(
+        "E0934",
+        "the body is too large",
+        "The server reads bodies of up to 1 MiB; what it takes is far smaller. Nothing was changed.",
+    ),
+    row(
+        "E0935",
+        "too many requests",
+        "Every token may ask 200 times at once and 50 times a second in the long run, and 64 streams of events may be \
+         open. Wait as long as the answer's Retry-After says. Nothing was changed.",
+    ),
+    row(
+        "E0936",
+        "the method is not possible here",
+        "The address exists and knows other methods; the answer's Allow lists them. Nothing was changed.",
+    ),
+    row(
+        "E0937",
+        "the Idempotency-Key was used",
+        "A key names one request for a day. It was used for another request, or its first request has no answer: it \
+         is under way or was cut off. Look at `springtide history`, then use a new key.",
+    ),
+    row(
+        "E0938",
+        "it took too long",
+        "A body must come within 10 s, and an answer begins within 30 s. What was begun before goes on; `springtide \
+         history` shows it.",
+    ),
+    row(
+        "E0939",
+        "there is nothing at this address",
+        "The server has no page and no part of its API there. /api/v1/openapi.json lists all of the API.",
+    ),
+    row(
+        "E0940",
+        "the server has not looked yet",
+        "It has just started and has not seen the estate. Ask again in a moment; if it stays so, `springtide doctor` \
+         says why.",
+    ),
+    row(
+        "E0941",
+        "the server does not answer as it should",
+        "server.json names a server that does not answer, or something else answers at its address. Operations that it \
+         began may run on; `springtide history` shows them. End the pid that server.json names if it hangs.",
+    ),
+    row(
+        "E0942",
+        "no server runs",
+        "The console and the API are a server's, and none runs on this state folder. `springtide serve` starts one. \
+         Everything else works without it.",
+    ),
+    row(
+        "E0943",
+        "the server keeps another estate file",
+        "A server runs on this state folder, and what it reads is not the file that this command was given: the paths \
+         differ, or the server has not been able to read it. Nothing was changed. Use the server's file, or end the \
+         server and start it with this one.",
+    ),
+    row(
+        "E0950",
+        "the sessions cannot be reached",
+        "Redis of the environment does not answer on its socket, or its database does not and a user was named by login. \
+         Odoo runs on without Redis and asks people to log in; they are in again when it is back. No session was ended.",
+    ),
+    row(
+        "E0951",
+        "there is no such user",
+        "The environment's database has no user of this login or number. Inactive users count. Nothing was changed.",
     ),
 ];

@@ -121,7 +121,7 @@ fn steps(name: &EnvironmentName, observed: &EnvironmentObservation, proof: Proof
         let action = Action::RecordDestruction { environment: environment(), proof };
         step(action, Risk::Destructive, "from here on there is no way back");
     }
-    for role in Role::ODOO.into_iter().chain([Role::Pooler, Role::Postgres]) {
+    for role in Role::ODOO.into_iter().chain([Role::Sessions, Role::Pooler, Role::Postgres]) {
         if observed.workloads.contains_key(&role) {
             let id = WorkloadId::of(name, role);
             step(Action::RemoveWorkload { id }, Risk::Destructive, "its process, configuration and log go");
@@ -168,6 +168,7 @@ mod tests {
             up_s: None,
             resident_bytes: None,
             why: String::new(),
+            edited: Vec::new(),
         };
         let environment = EnvironmentObservation {
             slot: Slot(3),

@@ -19,7 +19,7 @@ use crate::workload::WorkloadId;
 const RENEW_BEFORE_S: i64 = 30 * 86_400;
 
 /// Steps that a new environment has, the template's own included.
-const MOST_STEPS: usize = 14;
+const MOST_STEPS: usize = 15;
 
 /// Names a set of modules of a series, with or without demo data. Environments of one key share a
 /// template.
@@ -41,8 +41,15 @@ pub fn base_url(estate: &CheckedEstate, host: &HostName) -> String {
     }
 }
 
-/// Seconds that a new certificate of an environment is good for: 90 days.
-pub const CERTIFICATE_S: i64 = 90 * 86_400;
+/// Seconds that a new certificate of an environment is good for, at most: 90 days.
+const CERTIFICATE_S: i64 = 90 * 86_400;
+
+/// When a certificate ends that is issued at `now`: with a whole day of UTC, since parts show the end and so
+/// have it in their digest. With the second, a plan would be another one a second later and could never be
+/// approved.
+pub fn new_certificate_until(now: i64) -> i64 {
+    (now + CERTIFICATE_S).div_euclid(86_400) * 86_400
+}
 
 /// Why an environment gets a new certificate at `now`, if it does.
 fn renewal(declared: &CheckedEnvironment, observed: Option<&EnvironmentObservation>, now: i64) -> Option<&'static str> {
@@ -58,7 +65,7 @@ fn renewal(declared: &CheckedEnvironment, observed: Option<&EnvironmentObservati
 pub fn certificate_until(declared: &CheckedEnvironment, observed: Option<&EnvironmentObservation>, now: i64) -> i64 {
     match observed.and_then(|it| it.certificate.as_ref()) {
         Some((_, until)) if renewal(declared, observed, now).is_none() => *until,
-        _ => now + CERTIFICATE_S,
+        _ => new_certificate_until(now),
     }
 }
 
@@ -101,6 +108,7 @@ impl Place<'_> {
         self.run(Role::Postgres, &sized, &mut list);
         self.database(&mut list);
         self.run(Role::Pooler, &sized, &mut list);
+        self.run(Role::Sessions, &sized, &mut list);
         let digest = route::digest(&sized);
         let live = observed.and_then(|it| it.route.known()).and_then(|digest| *digest);
         if live != Some(digest) {
@@ -146,6 +154,12 @@ impl Place<'_> {
             let reason = if configured.is_some() { "its address changed" } else { "it was never completed" };
             list.add(Step::quiet(action, reason));
         }
+        if let Some(seen) = seen.filter(|seen| !seen.overridden.is_empty()) {
+            let settings = seen.overridden.iter().cloned().collect();
+            let action = Action::ResetSettings { environment: name.clone(), settings };
+            let reason = "changed by ALTER SYSTEM".into();
+            list.add(Step { action, risk: Risk::Reload, interruption_s: 0, reason });
+        }
         if let (Some(seen), Some(_), true) = (seen, configured, self.observed.is_some_and(|it| it.data)) {
             let missing = environment.modules.iter().filter(|module| !seen.modules.contains(*module));
             // What one of them brings along may be the part that was cut off.
@@ -174,11 +188,12 @@ impl Place<'_> {
             None => DIFFERS.into(),
         };
         let observed = observed.and_then(|it| it.workloads.get(&role));
-        let step = workload_step(WorkloadId::of(&declared.name, role), roles::digest(sized, role), observed, why);
+        let wanted = roles::digest(sized, role);
+        let step = workload_step(WorkloadId::of(&declared.name, role), wanted, observed, why);
         // What differs in nothing but the certificate is told to read it again.
         let before = || SizedEnvironment { certificate_until: shown, ..sized.clone() };
         let step = step.map(|step| match observed {
-            Some(runs) if step.risk == Risk::Restart && runs.digest == roles::digest(&before(), role) => {
+            Some(runs) if runs.digest != wanted && runs.digest == roles::digest(&before(), role) => {
                 let reason = "it shows the new certificate".into();
                 Step { risk: Risk::Reload, interruption_s: 0, reason, ..step }
             }

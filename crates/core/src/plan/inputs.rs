@@ -99,7 +99,7 @@ impl Serialize for Workloads<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_seq(self.0.iter().map(|(role, seen)| {
             let down = matches!(seen.state, WorkloadState::Stopped | WorkloadState::GaveUp | WorkloadState::Unwatched);
-            (role, seen.digest, down)
+            (role, seen.digest, down, !seen.edited.is_empty())
         }))
     }
 }

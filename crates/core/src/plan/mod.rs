@@ -2,8 +2,8 @@
 //! are left. Same input, same plan; execution has no choice left.
 //!
 //! `step` holds the nouns, `sight` arranges the observation, `environment` decides for one environment,
-//! `destroy` takes one away, `peaks` tells a peak's own changes from others, `codes` explains refusals
-//! and `commands` what else a command may say. What is not done stands in the plan too, with what it
+//! `destroy` takes one away, `peaks` tells a peak's own changes from others, `wanted` names what is asked
+//! for in one digest, `codes` explains refusals and `commands` what else a command may say. What is not done stands in the plan too, with what it
 //! waits for.
 
 mod codes;
@@ -14,6 +14,7 @@ mod inputs;
 mod peaks;
 mod sight;
 mod step;
+pub mod wanted;
 
 pub use codes::{EXPLANATIONS, explanation};
 pub use commands::COMMANDS;
@@ -26,13 +27,19 @@ use self::sight::{Seen, Sight};
 use crate::check::{CheckedEstate, DriverKind};
 use crate::digest::Digest;
 use crate::layout::{LAST_SLOT, Slot};
-use crate::observe::{Observation, WorkloadObservation, WorkloadState};
+use crate::observe::{EditedFile, Observation, WorkloadObservation, WorkloadState};
 use crate::role::Role;
 use crate::roles::proxy;
 use crate::workload::{SecretName, SecretRef, WorkloadId};
 
 /// Plans everything that `estate` needs, at `now` (seconds since 1970).
 pub fn plan(estate: &CheckedEstate, seen: &Observation, now: i64) -> Plan {
+    plan_with_rest(estate, seen, now).0
+}
+
+/// The same, and beside it what a refusal keeps from being done: the parts of the other environments.
+/// Nobody applies those as a plan; what is put right in them was approved before.
+pub fn plan_with_rest(estate: &CheckedEstate, seen: &Observation, now: i64) -> (Plan, Vec<EnvironmentPlan>) {
     let sight = Sight::of(estate, seen);
     let mut inputs = Inputs::of(estate, seen);
     let last = last_slot(estate.platform.driver);
@@ -68,17 +75,15 @@ pub fn plan(estate: &CheckedEstate, seen: &Observation, now: i64) -> Plan {
         });
     }
     // The parts of the estate are of no use alone, and a refused estate changes nothing at all.
-    if !refusals.is_empty() {
-        environments.clear();
-    }
     environments.retain(|planned| !planned.steps.is_empty() || !planned.waits.is_empty());
+    let rest = if refusals.is_empty() { Vec::new() } else { std::mem::take(&mut environments) };
     for (name, found) in &sight.undeclared {
         inputs.undeclared(name, *found);
     }
     let inputs = inputs.digest();
     let undeclared = sight.undeclared.iter().map(|(name, _)| (*name).clone()).collect();
     let digest = Digest::of(&(&inputs, &environments, &refusals));
-    Plan { id: format!("p-{}", digest.short()), inputs, environments, refusals, undeclared }
+    (Plan { id: format!("p-{}", digest.short()), inputs, environments, refusals, undeclared }, rest)
 }
 
 /// The highest slot an environment may hold: where processes of one machine listen, ports end.
@@ -129,8 +134,21 @@ fn workload_step(
             Some(Step { action, risk, interruption_s, reason: why(observed.digest) })
         }
         WorkloadState::Unwatched => Some(Step::quiet(action, "nobody watches it; the next supervisor adopts it")),
+        _ if !observed.edited.is_empty() => Some(put_back(action, role, &observed.edited)),
         WorkloadState::Starting | WorkloadState::Ready | WorkloadState::Unready | WorkloadState::Backoff => None,
     }
+}
+
+/// The step that puts files back which somebody edited. One that a process reads only when it starts may
+/// have been read since, by a start that nobody saw; so such a role is started again.
+fn put_back(action: Action, role: Role, edited: &[EditedFile]) -> Step {
+    let names: Vec<&str> = edited.iter().map(|file| file.name.as_str()).collect();
+    let reason = format!("{} was edited by hand", names.join(", ")).into();
+    let (risk, interruption_s) = match edited.iter().all(|file| file.reloadable) {
+        true => (Risk::Reload, 0),
+        false => interruption(role),
+    };
+    Step { action, risk, interruption_s, reason }
 }
 
 /// What users notice while a role is replaced on one machine, where it runs once.
@@ -138,6 +156,7 @@ fn interruption(role: Role) -> (Risk, u32) {
     match role {
         Role::Postgres => (Risk::Restart, 15),
         Role::Pooler => (Risk::Restart, 3),
+        Role::Sessions => (Risk::Restart, 1),
         Role::Web => (Risk::Restart, 8),
         Role::Live => (Risk::Restart, 5),
         Role::Proxy => (Risk::Restart, 3),

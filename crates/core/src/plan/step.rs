@@ -86,6 +86,13 @@ pub enum Action {
         /// Names exactly this configuration.
         fingerprint: Digest,
     },
+    /// Take back settings of the database server that somebody changed over the files.
+    ResetSettings {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Names of the settings.
+        settings: Vec<String>,
+    },
     /// Install modules into a database that is in use.
     InstallModules {
         /// Which environment.
@@ -167,6 +174,7 @@ impl Action {
             Action::CopyTemplate { key, .. } => format!("copy template {key}"),
             Action::EnsureWorkload { id, .. } => format!("run {id}"),
             Action::ConfigureDatabase { .. } => "configure the database".into(),
+            Action::ResetSettings { settings, .. } => format!("reset {}", settings.join(", ")),
             Action::InstallModules { modules, .. } => {
                 let names: Vec<&str> = modules.iter().map(ModuleName::as_str).collect();
                 format!("install {}", names.join(", "))

@@ -14,6 +14,8 @@ pub mod pooler;
 pub mod postgres;
 pub mod proxy;
 pub mod route;
+pub mod runtime;
+pub mod sessions;
 
 use serde::Serialize;
 
@@ -25,7 +27,7 @@ use crate::sizing::SizedEnvironment;
 use crate::workload::{FileSpec, SecretName, SecretRef, Text, Volume, VolumeMount, WorkloadSpec};
 
 /// Part of every digest; raised whenever equal inputs give another text.
-pub const RENDER_VERSION: u16 = 2;
+pub const RENDER_VERSION: u16 = 3;
 
 /// What a workload or route is rendered from, whole: the renderer gets nothing else.
 pub(crate) trait Inputs: Serialize + Sized {
@@ -55,6 +57,7 @@ pub fn workload(sized: &SizedEnvironment<'_>, role: Role) -> WorkloadSpec {
     match role {
         Role::Postgres => postgres::PostgresInputs::of(sized).workload(),
         Role::Pooler => pooler::PoolerInputs::of(sized).workload(),
+        Role::Sessions => sessions::SessionsInputs::of(sized).workload(),
         Role::Web | Role::Live | Role::Cron | Role::Jobs => odoo::OdooInputs::of(sized, role).workload(),
         Role::Notice | Role::Proxy => unreachable!("roles of the estate are not made from an environment"),
     }
@@ -65,6 +68,7 @@ pub fn digest(sized: &SizedEnvironment<'_>, role: Role) -> Digest {
     match role {
         Role::Postgres => postgres::PostgresInputs::of(sized).digest(),
         Role::Pooler => pooler::PoolerInputs::of(sized).digest(),
+        Role::Sessions => sessions::SessionsInputs::of(sized).digest(),
         Role::Web | Role::Live | Role::Cron | Role::Jobs => odoo::OdooInputs::of(sized, role).digest(),
         Role::Notice | Role::Proxy => unreachable!("roles of the estate are not made from an environment"),
     }

@@ -5,14 +5,17 @@
 //! - *live*: the gevent server alone.
 //! - *cron*: prefork without HTTP; the only process that runs scheduled actions.
 //! - *jobs*: prefork with `queue_job` server-wide and its runner; the only one that serves jobs.
+//!
+//! All of them load the runtime add-on ([`runtime`]): sessions, health routes, request lines.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Inputs, WorkloadInputs, authority_file, file, mount, secret, volume_path};
+use super::{Inputs, WorkloadInputs, authority_file, file, mount, runtime, secret, sessions, volume_path};
 use crate::check::CheckedEnvironment;
+use crate::digest::Digest;
 use crate::layout::Slot;
 use crate::names::{EnvironmentName, HostName};
 use crate::role::Role;
@@ -40,6 +43,8 @@ pub(crate) struct OdooInputs<'a> {
     role: Role,
     /// Workers, or cron processes; the event server is one of neither.
     processes: u16,
+    /// The runtime add-on.
+    runtime: Digest,
 }
 
 impl<'a> OdooInputs<'a> {
@@ -58,7 +63,7 @@ impl<'a> OdooInputs<'a> {
             _ => false,
         };
         let host = probed.then_some(host);
-        Self { name, slot: sized.slot, host, series: *series, role, processes }
+        Self { name, slot: sized.slot, host, series: *series, role, processes, runtime: runtime::digest() }
     }
 }
 
@@ -66,7 +71,7 @@ impl Inputs for OdooInputs<'_> {}
 
 impl WorkloadInputs for OdooInputs<'_> {
     fn render(&self) -> WorkloadSpec {
-        let Self { name, slot, host, series, role, processes: _ } = *self;
+        let Self { name, slot, host, series, role, processes: _, runtime } = *self;
         let config = format!("{CONFIG_PATH}/{CONF}");
         let mut command = vec!["/usr/bin/odoo".to_owned()];
         match role {
@@ -96,14 +101,23 @@ impl WorkloadInputs for OdooInputs<'_> {
         if let Some(port) = slot.port(role) {
             ports.insert(if role == Role::Live { PortName::Event } else { PortName::Http }, port);
         }
+        let (session_files, session_variables) = sessions::of_odoo(name);
+        let mut env = variables(name, series, role);
+        env.extend(session_variables);
+        if role != Role::Cron {
+            env.insert("SPRINGTIDE_REQUEST_LOG".to_owned(), Text::plain("1"));
+        }
+        let mut files = vec![file(CONF, self.conf(), false), authority_file()];
+        files.extend(session_files);
         WorkloadSpec {
             id: WorkloadId::of(name, role),
             made_from: None,
             root: Root::Odoo(series),
             command,
-            env: variables(name, series, role),
-            files: vec![file(CONF, self.conf(), false), authority_file()],
-            volumes: vec![mount(Volume::OdooData, false)],
+            env,
+            files,
+            volumes: vec![mount(Volume::OdooData, false), mount(Volume::SessionsSocket, true)],
+            bundles: vec![runtime::mount(runtime)],
             ports,
             user: slot.user(role),
             // Odoo ends while it starts if it cannot ask whether its database exists.
@@ -148,7 +162,7 @@ impl OdooInputs<'_> {
 
     /// `odoo.conf` of the role.
     fn conf(&self) -> Text {
-        let Self { name, slot, host: _, series, role, processes } = *self;
+        let Self { name, slot, host: _, series, role, processes, runtime: _ } = *self;
         let (prefork, crons) = match role {
             Role::Web | Role::Jobs => (processes, 0),
             Role::Cron => (1, processes),
@@ -164,16 +178,17 @@ impl OdooInputs<'_> {
             _ => ("app", SecretName::DbApp),
         };
         let profile = series.profile();
-        let mut text = base(name, slot, user, password, Role::Pooler);
+        let addons = format!("{ADDONS_PATH},{}", runtime::AT);
+        let mut text = base(name, slot, user, password, Role::Pooler, &addons);
         let mut more = String::new();
         // The gevent server wants an HTTP port, prefork ones an event port; nobody is routed to either.
         let spare = |role| slot.spare_port(role).or(slot.spare_port(Role::Live)).expect("live has a spare port");
         let port = slot.port(role).unwrap_or_else(|| spare(role));
         let (http, event) = if role == Role::Live { (spare(role), port) } else { (port, spare(role)) };
-        let modules = match role {
-            Role::Jobs => format!("{},queue_job", profile.conf.server_wide_modules),
-            _ => profile.conf.server_wide_modules.clone(),
-        };
+        let mut modules = format!("{},{}", profile.conf.server_wide_modules, runtime::MODULE);
+        if role == Role::Jobs {
+            modules.push_str(",queue_job");
+        }
         let _ = write!(
             more,
             "server_wide_modules = {modules}\n\
@@ -192,10 +207,6 @@ impl OdooInputs<'_> {
         if profile.conf.db_maxconn_gevent {
             let _ = writeln!(more, "db_maxconn_gevent = {LIVE_POOL}");
         }
-        if role == Role::Web && profile.health.ready.starts_with("/queue_job/") {
-            // The readiness probe asks for a job that is not there, and queue_job warns each time.
-            more.push_str("log_handler = :INFO,odoo.addons.queue_job.controllers.main:ERROR\n");
-        }
         text.push(&more);
         if role == Role::Jobs {
             let direct = super::port(slot, Role::Postgres);
@@ -213,18 +224,18 @@ impl OdooInputs<'_> {
 
 /// `odoo.conf` of a one-shot installer: straight to PostgreSQL, as the owner of the tables.
 pub fn installer_conf(sized: &SizedEnvironment<'_>) -> Text {
-    let mut text = base(&sized.environment.name, sized.slot, "owner", SecretName::DbOwner, Role::Postgres);
+    let mut text = base(&sized.environment.name, sized.slot, "owner", SecretName::DbOwner, Role::Postgres, ADDONS_PATH);
     text.push("workers = 0\nmax_cron_threads = 0\nhttp_enable = False\ndb_maxconn = 8\n");
     text
 }
 
-fn base(name: &EnvironmentName, slot: Slot, user: &str, password: SecretName, through: Role) -> Text {
+fn base(name: &EnvironmentName, slot: Slot, user: &str, password: SecretName, through: Role, addons: &str) -> Text {
     let database = name.database();
     let port = super::port(slot, through);
     let mut text = Text::plain(format!(
         "; written by springtide; edits are replaced\n\
          [options]\n\
-         addons_path = {ADDONS_PATH}\n\
+         addons_path = {addons}\n\
          data_dir = {data}\n\
          list_db = False\n\
          db_name = {database}\n\

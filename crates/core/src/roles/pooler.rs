@@ -55,7 +55,8 @@ impl WorkloadInputs for PoolerInputs<'_> {
             command: vec!["pgbouncer".into(), format!("{CONFIG_PATH}/pgbouncer.ini")],
             env: BTreeMap::new(),
             files,
-            volumes: vec![mount(Volume::PostgresSocket, true)],
+            volumes: vec![mount(Volume::PostgresSocket, true), mount(Volume::PoolerSocket, false)],
+            bundles: Vec::new(),
             ports: BTreeMap::from([(PortName::Sql, port(*slot, Role::Pooler))]),
             user: slot.user(Role::Pooler),
             needs: Vec::new(),
@@ -84,7 +85,7 @@ impl PoolerInputs<'_> {
     fn ini(&self) -> String {
         let Self { name, slot, application, notify, certificate_until } = self;
         let database = name.database();
-        let socket = volume_path(Volume::PostgresSocket);
+        let (socket, own) = (volume_path(Volume::PostgresSocket), volume_path(Volume::PoolerSocket));
         let (server, port) = (port(*slot, Role::Postgres), port(*slot, Role::Pooler));
         // Four times what all processes may open, so that a restart of all of them at once queues
         // instead of failing.
@@ -99,7 +100,8 @@ impl PoolerInputs<'_> {
          [pgbouncer]\n\
          listen_addr = 127.0.0.1\n\
          listen_port = {port}\n\
-         unix_socket_dir =\n\
+         unix_socket_dir = {own}\n\
+         unix_socket_mode = 0770\n\
          auth_type = scram-sha-256\n\
          auth_file = {CONFIG_PATH}/users.txt\n\
          stats_users = monitor\n\

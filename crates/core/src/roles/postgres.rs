@@ -70,6 +70,7 @@ impl WorkloadInputs for PostgresInputs<'_> {
             env: BTreeMap::new(),
             files,
             volumes: vec![mount(Volume::PostgresData, false), mount(Volume::PostgresSocket, false)],
+            bundles: Vec::new(),
             ports: BTreeMap::from([(PortName::Sql, port)]),
             user: slot.user(Role::Postgres),
             needs: Vec::new(),

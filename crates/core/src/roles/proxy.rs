@@ -99,6 +99,7 @@ fn render_proxy(ingress: &Ingress) -> WorkloadSpec {
         env: BTreeMap::new(),
         files: vec![file("traefik.yml", Text::plain(conf), false)],
         volumes: vec![mount(Volume::Routes, true)],
+        bundles: Vec::new(),
         ports: BTreeMap::from([
             (PortName::Http, ingress.http),
             (PortName::Https, ingress.https),
@@ -123,6 +124,7 @@ fn render_notice() -> WorkloadSpec {
         env: BTreeMap::new(),
         files: Vec::new(),
         volumes: Vec::new(),
+        bundles: Vec::new(),
         ports: BTreeMap::from([(PortName::Http, port)]),
         user: Slot::ESTATE.user(Role::Notice),
         needs: Vec::new(),

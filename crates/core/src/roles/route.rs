@@ -118,9 +118,9 @@ impl<'a> RouteInputs<'a> {
                         "entryPoints": ["https"], "tls": {},
                         "service": format!("{name}-live"), "middlewares": chain, "priority": 20,
                     },
-                    // The database manager, and the job route, which answers anybody by design.
+                    // The database manager, and the routes of jobs and probes, which answer anybody by design.
                     format!("{name}-blocked"): {
-                        "rule": format!("Host(`{host}`) && (PathPrefix(`/web/database`) || PathPrefix(`/queue_job`))"),
+                        "rule": format!("Host(`{host}`) && (PathPrefix(`/web/database`) || PathPrefix(`/queue_job`) || PathPrefix(`/springtide`))"),
                         "entryPoints": ["https"], "tls": {},
                         "service": format!("{name}-notice"), "middlewares": [marker, format!("{name}-blocked")], "priority": 30,
                     },

@@ -162,7 +162,7 @@ pub struct ConfProfile {
     /// `db_app_name`-like option in the file, if the series has one.
     #[serde(default)]
     pub db_app_name: bool,
-    /// `server_wide_modules` of a role that runs no jobs.
+    /// `server_wide_modules` that every role has; its own and the runtime add-on come after them.
     pub server_wide_modules: String,
 }
 

@@ -111,6 +111,17 @@ pub enum Tier {
     Gold,
 }
 
+/// What the server does when what runs is not what was approved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DriftRule {
+    /// It puts it right by itself.
+    #[default]
+    Heal,
+    /// It says so and waits for a person.
+    Report,
+}
+
 /// What every environment gets unless it says otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[garde(allow_unvalidated)]
@@ -139,6 +150,8 @@ pub struct RawBaseline {
     pub budget: Option<RawBudget>,
     /// Whether destroying it needs its name typed; default: production is protected.
     pub protected: Option<bool>,
+    /// What the server does with drift, that is, when somebody changed what runs; default `heal`.
+    pub drift: Option<DriftRule>,
 }
 
 /// One environment: one Odoo with its own database.
@@ -179,6 +192,8 @@ pub struct RawEnvironment {
     pub budget: Option<RawBudget>,
     /// Whether destroying it needs its name typed; default: production is protected.
     pub protected: Option<bool>,
+    /// What the server does with drift, that is, when somebody changed what runs; default `heal`.
+    pub drift: Option<DriftRule>,
 }
 
 /// Odoo's series and modules.

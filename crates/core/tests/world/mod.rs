@@ -94,7 +94,7 @@ impl World {
                 }
             }
             Action::EnsureCertificate { environment, host } => {
-                let until = self.now + 90 * 86_400;
+                let until = springtide_core::plan::environment::new_certificate_until(self.now);
                 self.environment(&environment).certificate = Some((host.to_string(), until));
             }
             Action::BuildTemplate { key, modules, .. } => {
@@ -117,6 +117,7 @@ impl World {
                     up_s: None,
                     resident_bytes: None,
                     why: String::new(),
+                    edited: Vec::new(),
                 };
                 match environment {
                     Some(name) => self.environment(&name).workloads.insert(role, ready),
@@ -125,8 +126,18 @@ impl World {
             }
             Action::ConfigureDatabase { environment, fingerprint } => {
                 let modules = self.contents.get(&environment).cloned().unwrap_or_default();
-                let seen = DatabaseObservation { configured: Some(fingerprint), modules, half: BTreeSet::new() };
+                let seen = DatabaseObservation {
+                    configured: Some(fingerprint),
+                    modules,
+                    half: BTreeSet::new(),
+                    overridden: BTreeSet::new(),
+                };
                 self.environment(&environment).database = Observed::Known(seen);
+            }
+            Action::ResetSettings { environment, .. } => {
+                if let Observed::Known(database) = &mut self.environment(&environment).database {
+                    database.overridden.clear();
+                }
             }
             Action::InstallModules { environment, modules } => {
                 if let Observed::Known(database) = &mut self.environment(&environment).database {

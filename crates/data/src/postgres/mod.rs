@@ -4,8 +4,12 @@ mod admin;
 mod autovacuum;
 mod configure;
 mod roles;
+mod signals;
+mod users;
 
 pub use admin::{Admin, AdminError, database_of};
 pub use autovacuum::autovacuum;
-pub use configure::{Configure, TEMPLATE_DATABASE, configure, mark_template, observe};
+pub use configure::{Configure, TEMPLATE_DATABASE, configure, mark_template, observe, reset_settings};
 pub use roles::DbRole;
+pub use signals::{Connections, Pool, ServerConnections, connections, pools};
+pub use users::users;

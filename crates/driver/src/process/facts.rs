@@ -23,6 +23,9 @@ pub(crate) fn read(paths: &Paths) -> HostFacts {
     if !std::path::Path::new("/usr/sbin/pgbouncer").exists() {
         missing.insert("pgbouncer".to_owned());
     }
+    if programs::redis().is_none() {
+        missing.insert("redis-server".to_owned());
+    }
     if !paths.tool("traefik").exists() {
         missing.insert("traefik".to_owned());
     }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use springtide_core::digest::Digest;
-use springtide_core::observe::{WorkloadObservation, WorkloadState};
+use springtide_core::observe::{EditedFile, WorkloadObservation, WorkloadState};
 use springtide_core::workload::WorkloadId;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
@@ -24,6 +24,7 @@ pub(crate) struct Seen {
     pub main: Option<Birth>,
     pub restarts: u32,
     pub why: String,
+    pub edited: Vec<EditedFile>,
     pub ready_within_s: u32,
 }
 
@@ -109,6 +110,7 @@ impl Handle {
             up_s: main.as_ref().and_then(Birth::up_s),
             resident_bytes: resident,
             why: seen.why,
+            edited: seen.edited,
         })
     }
 }

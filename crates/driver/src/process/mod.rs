@@ -13,6 +13,7 @@
 //! that is not seen in `/proc` with its start time.
 
 mod board;
+mod bundles;
 mod cgroup;
 mod child;
 mod enter;
@@ -179,6 +180,7 @@ fn unwatched(paths: &Paths) -> BTreeMap<WorkloadId, WorkloadObservation> {
             up_s: run.as_ref().and_then(|run| run.main.up_s()),
             resident_bytes: run.as_ref().map(|run| identity::resident_bytes(&run.main.session())),
             why,
+            edited: Vec::new(),
         };
         workloads.insert(workload.spec.id, observation);
     }
@@ -195,11 +197,24 @@ impl Driver for ProcessDriver {
         Ok(DriverObservation { host, workloads })
     }
 
+    fn fence(&self) -> Generation {
+        let text = std::fs::read_to_string(self.paths.fence()).unwrap_or_default();
+        Generation(text.trim().parse().unwrap_or(0))
+    }
+
+    async fn raise(&self, generation: Generation) -> Result<(), DriverError> {
+        self.done(&Request::Fence { generation }).await
+    }
+
     async fn ensure_workload(
         &self,
         workload: &ResolvedWorkload,
         generation: Generation,
     ) -> Result<Ensured, DriverError> {
+        if !workload.spec.bundles.is_empty() {
+            self.done(&Request::Fence { generation }).await?;
+            bundles::ensure(&self.paths, &workload.spec)?;
+        }
         let request = Request::Ensure { workload: Box::new(workload.clone()), generation };
         match wire::demand(&self.paths, &request).await? {
             Answer::Ensured { what } => Ok(what),

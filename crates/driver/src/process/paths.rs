@@ -13,6 +13,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Uid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use springtide_core::digest::Digest;
 use springtide_core::names::EnvironmentName;
 use springtide_core::series::Series;
 use springtide_core::workload::{Volume, WorkloadId};
@@ -56,6 +57,10 @@ impl Paths {
             Some(environment) => self.environment(environment).join("volumes").join(volume.as_str()),
             None => self.state.join("volumes").join(volume.as_str()),
         }
+    }
+    /// A folder of files that came with a version of Springtide.
+    pub fn bundle(&self, digest: &Digest) -> PathBuf {
+        self.state.join("bundles").join(digest.to_string())
     }
     pub fn odoo(&self, series: Series) -> PathBuf {
         self.cache.join("odoo").join(series.to_string())

@@ -46,9 +46,11 @@ fn folder(path: &Path, uid: u32, gid: u32, mode: u32) -> Result<()> {
 /// Makes a volume's folder as its users need it.
 pub(crate) fn make_volume(path: &Path, volume: Volume, user: UserSpec) -> Result<()> {
     match volume {
-        Volume::PostgresData => folder(path, user.uid, user.gid, 0o700),
-        // PostgreSQL's user writes the socket, the environment's group finds it.
-        Volume::PostgresSocket => folder(path, user.uid, user.gid, 0o2750),
+        Volume::PostgresData | Volume::SessionsData => folder(path, user.uid, user.gid, 0o700),
+        // The server's user writes the socket, the environment's group finds it.
+        Volume::PostgresSocket | Volume::PoolerSocket | Volume::SessionsSocket => {
+            folder(path, user.uid, user.gid, 0o2750)
+        }
         Volume::OdooData => {
             folder(path, 0, user.gid, 0o2770)?;
             // Odoo would make these for the first role's user alone; all roles share them.
@@ -194,6 +196,14 @@ pub(crate) fn workload(paths: &Paths, workload: &ResolvedWorkload) -> Result<Pre
         make_volume(&from, mount.volume, spec.user)?;
         binds.push(Bind { from, at: mount.at.clone().into(), read_only: mount.read_only });
     }
+    for mount in &spec.bundles {
+        check_mount_point(&mount.at)?;
+        let from = paths.bundle(&mount.digest);
+        if !from.is_dir() {
+            return Err(format!("the folder of {} is not there; apply writes it again", mount.at));
+        }
+        binds.push(Bind { from, at: mount.at.clone().into(), read_only: true });
+    }
     let log = logs::open(&folder.log(), false).map_err(|e| format!("open the log: {e}"))?;
     finish(
         paths,
@@ -254,7 +264,5 @@ pub(crate) fn task(paths: &Paths, task: &Task, log: fs::File) -> Result<Prepared
 fn volume_at(paths: &Paths, path: &Path) -> Option<Volume> {
     let below = path.strip_prefix(&paths.state).ok()?;
     let inside = below.parent()?.ends_with("volumes");
-    [Volume::PostgresData, Volume::PostgresSocket, Volume::OdooData, Volume::Routes]
-        .into_iter()
-        .find(|volume| inside && path.file_name().is_some_and(|name| name == volume.as_str()))
+    Volume::ALL.into_iter().find(|volume| inside && path.file_name().is_some_and(|name| name == volume.as_str()))
 }

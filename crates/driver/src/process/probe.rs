@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use springtide_core::roles::sessions::SOCKET;
 use springtide_core::workload::{Probe, Volume, WorkloadSpec};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
@@ -24,6 +25,11 @@ pub(crate) async fn look(paths: &Paths, spec: &WorkloadSpec, up_s: u64) -> Resul
             Probe::Tcp { port: name } => connect(port(name)?).await.map(drop),
             Probe::Http { port: name, path, host, cookie, status } => {
                 http(port(name)?, path, host, cookie.as_deref(), *status).await
+            }
+            Probe::Redis { user, password } => {
+                let socket = paths.volume(spec.id.environment.as_ref(), Volume::SessionsSocket);
+                let password = paths.workload(&spec.id).config().join(password);
+                redis(&socket, user, &password).await
             }
             Probe::Postgres { port: name } => {
                 let socket = paths.volume(spec.id.environment.as_ref(), Volume::PostgresSocket);
@@ -61,6 +67,25 @@ async fn http(port: u16, path: &str, host: &str, cookie: Option<&str>, wanted: u
         Some(status) if line.starts_with("HTTP/") && status == wanted => Ok(()),
         Some(status) => Err(format!("GET {path} answers {status}, not {wanted}")),
         None => Err(format!("GET {path} has no HTTP answer")),
+    }
+}
+
+/// Ready when it answers PING, which Redis does not while it reads its data.
+async fn redis(folder: &Path, user: &str, password: &Path) -> Result<(), String> {
+    let wrong = |error: std::io::Error| format!("socket {SOCKET}: {error}");
+    let password = std::fs::read_to_string(password).map_err(|error| format!("the probe's password: {error}"))?;
+    let (_handle, path) = socket_path(folder, SOCKET).map_err(wrong)?;
+    let mut stream = UnixStream::connect(&path).await.map_err(wrong)?;
+    let request = format!("AUTH {user} {}\r\nPING\r\nQUIT\r\n", password.trim());
+    stream.write_all(request.as_bytes()).await.map_err(wrong)?;
+    let mut answer = Vec::new();
+    stream.take(1024).read_to_end(&mut answer).await.map_err(wrong)?;
+    let answer = String::from_utf8_lossy(&answer);
+    match answer.lines().find(|line| !line.starts_with("+OK")) {
+        Some("+PONG") => Ok(()),
+        // Redis' own words name no password.
+        Some(other) => Err(format!("Redis answers {other}")),
+        None => Err("Redis ended the connection".to_owned()),
     }
 }
 

@@ -17,6 +17,11 @@ pub(crate) fn postgres() -> Option<(u16, PathBuf)> {
         .max()
 }
 
+/// Where Redis is.
+pub(crate) fn redis() -> Option<PathBuf> {
+    existing("/usr/bin/redis-server".into())
+}
+
 /// A resolved program.
 pub(crate) struct Program {
     /// What is executed, as the workload sees it.
@@ -64,6 +69,7 @@ pub(crate) fn resolve(paths: &Paths, root: &Root, name: &str) -> Result<Program,
             "pgbouncer" => existing("/usr/sbin/pgbouncer".into())
                 .map(there)
                 .ok_or_else(|| missing("install the package pgbouncer")),
+            "redis-server" => redis().map(there).ok_or_else(|| missing("install the package redis-server")),
             _ => {
                 let server = postgres().and_then(|(_, bin)| existing(bin.join(name)));
                 let system =

@@ -4,10 +4,11 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::path::{Path, PathBuf};
 
 use springtide_core::layout::Slot;
-use springtide_core::workload::Root;
-use springtide_driver::{Driver, Generation, Task};
+use springtide_core::observe::EditedFile;
+use springtide_core::workload::{FileSpec, Root, Text};
+use springtide_driver::{Driver, Ensured, Generation, Task};
 
-use crate::rig::{Driven, SECRET, until, with_driver, workload};
+use crate::rig::{Driven, SECRET, murder, redigest, seen, until, with_driver, workload, written};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_is_rotated_while_its_writer_goes_on() {
@@ -91,6 +92,46 @@ async fn the_state_folder_shows_strangers_nothing() {
             std::fs::set_permissions(state.join(path), std::fs::Permissions::from_mode(mode)).unwrap();
         }
         assert!(open_to_strangers(&state).contains(&state.join("workloads/prod.web/spec.json")));
+    })
+    .await;
+}
+
+/// An edit is seen and put back: by a signal where that is enough, by a restart where not, and by every
+/// start. The control is a file nobody touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_file_is_seen_and_put_back() {
+    with_driver("edited", async |driver: Driven, state: PathBuf| {
+        let script = "trap 'echo told >> /srv/springtide/data/told' HUP; while :; do sleep 0.1; done";
+        let mut one = redigest(workload(943, script), |spec| {
+            spec.files.push(FileSpec { name: "fixed.conf".into(), content: Text::plain("two"), reloadable: false });
+        });
+        one.files.push("two".into());
+        driver.ensure_workload(&one, Generation(1)).await.unwrap();
+        driver.wait_ready(&one.spec.id).await.unwrap();
+        let before = seen(&driver).await;
+        assert_eq!(before.edited, []);
+        let config = state.join("workloads/prod.web/config");
+        let edit = |name: &str| std::fs::write(config.join(name), "mine").unwrap();
+        let read = |name: &str| std::fs::read_to_string(config.join(name)).unwrap();
+
+        edit("app.conf");
+        let app = EditedFile { name: "app.conf".into(), reloadable: true };
+        until("the edit is seen", 10, async || seen(&driver).await.edited == [app.clone()]).await;
+        assert_eq!(driver.ensure_workload(&one, Generation(1)).await.unwrap(), Ensured::Reloaded);
+        assert_eq!((read("app.conf").as_str(), read("fixed.conf").as_str()), ("one", "two"));
+        until("it is told", 5, async || written(&state, "told") == "told\n").await;
+        until("nothing is edited", 10, async || seen(&driver).await.edited.is_empty()).await;
+        assert_eq!(seen(&driver).await.pid, before.pid);
+
+        edit("fixed.conf");
+        assert_eq!(driver.ensure_workload(&one, Generation(1)).await.unwrap(), Ensured::Restarted);
+        assert_eq!(read("fixed.conf"), "two");
+
+        edit("fixed.conf");
+        let pid = seen(&driver).await.pid.unwrap();
+        murder(pid);
+        until("it is started again", 10, async || seen(&driver).await.pid.is_some_and(|now| now != pid)).await;
+        assert_eq!(read("fixed.conf"), "two", "a start writes its files");
     })
     .await;
 }

@@ -21,12 +21,13 @@ use crate::failure::Failure;
 
 /// Programs the process driver starts, with the Debian package that has them. PostgreSQL's own lie
 /// in a folder of their version.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("postgres", "postgresql-15"),
     ("initdb", "postgresql-15"),
     ("pg_dump", "postgresql-15"),
     ("psql", "postgresql-15"),
     ("pgbouncer", "pgbouncer"),
+    ("redis-server", "redis-server"),
 ];
 /// Longest wait for a name to resolve.
 const RESOLVE: Duration = Duration::from_secs(3);

@@ -1,22 +1,29 @@
 //! What callers ask of a workload: make it run so, stop it, forget it.
 
-use std::path::Path;
-
 use nix::sys::signal::Signal;
 use springtide_core::workload::{Text, WorkloadSpec};
 
 use super::Unit;
-use crate::process::paths::{Folder, io, make_folder, write_json};
+use super::config::{edited, write_config};
+use crate::process::paths::{io, make_folder, write_json};
+use crate::process::ports;
 use crate::process::records::{Status, Wanted};
-use crate::process::{ports, prepare};
 use crate::{DriverError, Ensured, ResolvedWorkload};
 
 impl Unit {
     pub(super) async fn ensure(&mut self, new: ResolvedWorkload) -> Result<Ensured, DriverError> {
         let alive = self.live.as_ref().is_some_and(|live| live.run.main.alive());
         if let (Some(live), Some(old), true) = (&mut self.live, &self.workload, alive) {
-            if live.run.digest == new.digest {
+            let edited = edited(&self.folder, &new);
+            if live.run.digest == new.digest && edited.is_empty() {
                 return Ok(Ensured::Unchanged);
+            }
+            if live.run.digest == new.digest && edited.iter().all(|file| file.reloadable) {
+                write_config(&self.folder, &new)?;
+                self.edited.clear();
+                if live.run.main.signal(Signal::SIGHUP) {
+                    return Ok(Ensured::Reloaded);
+                }
             }
             if only_reloadable(&old.spec, &new.spec) && live.run.digest == old.digest {
                 write_config(&self.folder, &new)?;
@@ -41,6 +48,7 @@ impl Unit {
         write_config(&self.folder, &new)?;
         write_json(&self.folder.spec(), &new).map_err(io("write", &self.folder.spec()))?;
         self.workload = Some(new);
+        self.edited.clear();
         self.status = Status { wanted: Wanted::Running, ..Status::default() };
         self.keep_status()?;
         match self.start().await {
@@ -93,13 +101,6 @@ impl Unit {
             None => Ok(()),
         }
     }
-}
-
-fn write_config(folder: &Folder, workload: &ResolvedWorkload) -> Result<(), DriverError> {
-    let names = workload.spec.files.iter().map(|file| file.name.as_str());
-    let files: Vec<_> = names.zip(workload.files.iter().map(String::as_str)).collect();
-    let config: &Path = &folder.config();
-    prepare::write_config(config, workload.spec.user.gid, &files).map_err(DriverError::Supervisor)
 }
 
 /// Whether two specs differ in nothing but the content of files that can be reloaded.

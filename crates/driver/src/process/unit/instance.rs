@@ -28,6 +28,7 @@ impl Unit {
             self.live = Some(Live::new(run));
             return Ok(());
         }
+        self.configure()?;
         self.status.started(now());
         self.memory_kills = self.group.memory_kills();
         let _ = self.keep_status();

@@ -3,6 +3,7 @@
 //!
 //! - [`adopt`]: what an earlier supervisor left, taken over or put away
 //! - [`change`]: what callers ask: ensure, stop, remove
+//! - [`config`]: its files: written, and compared with what was written
 //! - [`instance`]: one process started through a keeper, and ended with all it left
 //! - [`health`]: how the process is: alive, hung, ready
 //! - [`restart`]: it ended by itself: when it starts again, and when not any more
@@ -13,6 +14,7 @@
 
 mod adopt;
 mod change;
+mod config;
 mod health;
 mod instance;
 mod restart;
@@ -20,7 +22,7 @@ mod restart;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use springtide_core::observe::WorkloadState;
+use springtide_core::observe::{EditedFile, WorkloadState};
 use springtide_core::workload::WorkloadId;
 use tokio::sync::{mpsc, watch};
 
@@ -37,6 +39,8 @@ use crate::{DriverError, ResolvedWorkload};
 const TICK: Duration = Duration::from_millis(200);
 /// Between two looks at the size of the log.
 const ROTATE: Duration = Duration::from_secs(10);
+/// Between two looks at the configuration files.
+const COMPARE: Duration = Duration::from_secs(5);
 
 /// The actor.
 pub(crate) struct Unit {
@@ -53,6 +57,9 @@ pub(crate) struct Unit {
     /// Others, for those it needs.
     board: Board,
     next_rotate: Instant,
+    next_compare: Instant,
+    /// Its files that are not as they were written, at the last look.
+    edited: Vec<EditedFile>,
     /// Members the kernel had killed for want of memory when the process began.
     memory_kills: u64,
     seen: watch::Sender<Option<Seen>>,
@@ -80,6 +87,8 @@ impl Unit {
             next_start: None,
             board: board.clone(),
             next_rotate: Instant::now(),
+            next_compare: Instant::now(),
+            edited: Vec::new(),
             memory_kills: 0,
             seen,
         };
@@ -118,6 +127,10 @@ impl Unit {
             let log = self.folder.log();
             let _ = tokio::task::spawn_blocking(move || logs::rotate(&log)).await;
         }
+        if Instant::now() >= self.next_compare {
+            self.next_compare = Instant::now() + COMPARE;
+            self.compare();
+        }
         match self.live.is_some() {
             true => self.look_after().await,
             false => self.start_if_due().await,
@@ -142,6 +155,7 @@ impl Unit {
                 main: self.live.as_ref().map(|live| live.run.main.clone()),
                 restarts: self.status.restarts,
                 why,
+                edited: self.edited.clone(),
                 ready_within_s: workload.spec.ready_within_s,
             }
         });

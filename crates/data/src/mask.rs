@@ -1,8 +1,8 @@
-//! Masking: whatever a part of the estate says, a secret of the estate does not leave this program.
+//! Masking: whatever a part of the estate says, a secret of the estate is not told, and no terminal steered.
 
+use crate::secrets::SecretStore;
 use secrecy::{ExposeSecret as _, SecretString};
 use springtide_core::workload::SecretName;
-use springtide_data::secrets::SecretStore;
 
 /// Shorter values match by chance.
 const SHORTEST: usize = 12;
@@ -12,6 +12,11 @@ const MASK: &str = "********";
 pub struct Mask(Vec<SecretString>);
 
 impl Mask {
+    /// A mask that hides nothing, where there are no secrets.
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// A mask of all secrets that can be read; one that cannot be read cannot be looked for.
     pub fn new(secrets: &SecretStore) -> Self {
         let mut values = Vec::new();
@@ -37,6 +42,11 @@ impl Mask {
         }
         out
     }
+}
+
+/// A line of a log without what steers terminals: a log holds what strangers sent.
+pub fn harmless(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,201 @@
+//! Times what sessions in Redis add to an authenticated page: the web role against a second web server
+//! of the same environment, same configuration, same moment, whose sessions are files.
+//!
+//! Needs root and what `scripts/setup --series 19.0 --series 14.0` puts on the machine. `--json` prints
+//! one line for scripts.
+
+// A bench is read where it prints.
+#![allow(clippy::print_stdout)]
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+const HTTPS: u16 = 18_464;
+/// Port of the peer, and one for the event server that its master starts.
+const PEER: [u16; 2] = [18_465, 18_466];
+const REQUESTS: usize = 400;
+const WARM_UP: usize = 40;
+
+struct Bench {
+    folder: PathBuf,
+}
+
+impl Bench {
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_springtide"));
+        command.arg("--state").arg(self.folder.join("state")).arg("--file").arg(self.folder.join("estate.yaml"));
+        command.args(words);
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> String {
+        let output = self.command(words).output().expect("springtide starts");
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "springtide {words:?}: {err}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn declare(&self, environments: &[(&str, &str)]) {
+        let mut text =
+            format!("estate: bench\nplatform: {{ ingress: {{ http: 18101, https: {HTTPS} }} }}\nenvironments:\n");
+        for (name, series) in environments {
+            text.push_str(&format!(
+                "  - {{ name: {name}, workers: {{ web: 2 }}, resources: {{ cpus: 1, memory: 4GiB }}, odoo: {{ series: \"{series}\", modules: [stock, sale_management] }} }}\n"
+            ));
+        }
+        std::fs::write(self.folder.join("estate.yaml"), text).expect("the estate file can be written");
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = self.command(&["stop"]).output();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The same Odoo without the variables that name Redis.
+struct Peer(Child);
+
+impl Peer {
+    fn start(bench: &Bench, name: &str, event_option: &str) -> Self {
+        let unset = ["SOCKET", "USER", "PASSWORD_FILE", "KEYS_FILE", "PREFIX"];
+        let unset: Vec<String> = unset.iter().map(|word| format!("--unset=SPRINGTIDE_SESSIONS_{word}")).collect();
+        let mut words = vec!["exec".to_owned(), format!("{name}/web"), "--".into(), "env".into()];
+        words.extend(unset);
+        words.extend(["/usr/bin/odoo", "-c", "/srv/springtide/config/odoo.conf", "--workers=2"].map(String::from));
+        words.extend([format!("--http-port={}", PEER[0]), format!("--{event_option}={}", PEER[1])]);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let mut command = bench.command(&words);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Self(child.expect("the peer starts"))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // What exec runs ends with its caller.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One web server past the entrance, logged in.
+struct Server {
+    client: reqwest::Client,
+    url: String,
+}
+
+impl Server {
+    async fn logged_in(port: u16, name: &str, password: &str) -> Self {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .cookie_store(true)
+            .timeout(Duration::from_secs(60))
+            .build()
+            .expect("the client can be made");
+        let server = Self { client, url: format!("http://127.0.0.1:{port}") };
+        let began = Instant::now();
+        while !server.serves().await {
+            assert!(began.elapsed() < Duration::from_secs(90), "{} never came", server.url);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let login = json!({ "jsonrpc": "2.0", "params": { "db": name, "login": "admin", "password": password } });
+        let answer = server.client.post(format!("{}/web/session/authenticate", server.url)).json(&login).send();
+        let answer: Value = answer.await.expect("it answers").json().await.expect("it is JSON");
+        assert_eq!(answer["result"]["uid"], 2, "{answer}");
+        server
+    }
+
+    async fn serves(&self) -> bool {
+        let answer = self.client.get(format!("{}/springtide/health/ready", self.url)).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// Milliseconds of the web client's page, body included; a login page is no success.
+    async fn page(&self, path: &str) -> f64 {
+        let began = Instant::now();
+        let answer = self.client.get(format!("{}{path}", self.url)).send().await.expect("it answers");
+        let page = answer.text().await.expect("it has a body");
+        let took = began.elapsed().as_secs_f64() * 1000.0;
+        assert!(page.contains("session_info") && !page.contains("name=\"login\""), "{}: not logged in", self.url);
+        took
+    }
+}
+
+fn percentile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * share).round() as usize]
+}
+
+struct Figures {
+    series: &'static str,
+    redis_ms: [f64; 2],
+    files_ms: [f64; 2],
+}
+
+async fn measure(bench: &Bench, name: &str, series: &'static str) -> Figures {
+    let (path, event_option) = if series == "14.0" { ("/web", "longpolling-port") } else { ("/odoo", "gevent-port") };
+    let status: Value = serde_json::from_str(&bench.run(&["status", "--json"])).expect("it is JSON");
+    let slot = status["observation"]["environments"][name]["slot"].as_u64().expect("it has a slot");
+    let port = u16::try_from(21_002 + slot * 10).expect("a port");
+    let text = bench.run(&["open", name]);
+    let line = text.lines().find(|line| line.contains("password")).expect("open tells the password");
+    let password = line.rsplit(' ').next().expect("it is the last word").to_owned();
+    let _peer = Peer::start(bench, name, event_option);
+    let redis = Server::logged_in(port, name, &password).await;
+    let files = Server::logged_in(PEER[0], name, &password).await;
+    let sessions = bench.folder.join("state/environments").join(name).join("volumes/odoo-data/sessions");
+    let found = std::fs::read_dir(&sessions).map_or(0, Iterator::count);
+    assert!(found > 0, "the peer's sessions are no files");
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for round in 0..REQUESTS + WARM_UP {
+        // In turns, so that noise meets both; the first ones warm up.
+        let (a, b) = (redis.page(path).await, files.page(path).await);
+        if round >= WARM_UP {
+            with.push(a);
+            without.push(b);
+        }
+    }
+    let both = |values: &mut [f64]| [percentile(values, 0.5), percentile(values, 0.95)];
+    Figures { series, redis_ms: both(&mut with), files_ms: both(&mut without) }
+}
+
+#[tokio::main]
+async fn main() {
+    // `cargo test --all-targets` runs benches too; they measure only when asked to.
+    if !std::env::args().any(|word| word == "--bench") {
+        println!("a bench: run scripts/bench");
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("springtide-bench-sessions-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the temporary folder can be made");
+    let bench = Bench { folder };
+    let both = [("new", "19.0"), ("old", "14.0")];
+    bench.declare(&both);
+    bench.run(&["apply", "--yes", "--quiet"]);
+    let mut all = Vec::new();
+    for (name, series) in both {
+        all.push(measure(&bench, name, series).await);
+    }
+    if std::env::args().any(|word| word == "--json") {
+        let figures: Vec<Value> = all
+            .iter()
+            .map(|it| json!({ "series": it.series, "redis_ms": it.redis_ms, "files_ms": it.files_ms }))
+            .collect();
+        println!("{}", json!({ "version": 1, "sessions": figures }));
+        return;
+    }
+    for it in &all {
+        println!("Odoo {}: the web client's page, logged in, past the entrance", it.series);
+        println!("  sessions as files   P50 {:>6.1} P95 {:>6.1} ms   peer", it.files_ms[0], it.files_ms[1]);
+        let added = it.redis_ms[0] - it.files_ms[0];
+        println!(
+            "  sessions in Redis   P50 {:>6.1} P95 {:>6.1} ms   adds {added:.1} ms to P50   (limit 1 ms)",
+            it.redis_ms[0], it.redis_ms[1]
+        );
+    }
+}

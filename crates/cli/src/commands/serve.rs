@@ -1,0 +1,130 @@
+//! `springtide serve`: wires the estate, its control and its HTTP side, and waits for a signal.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::json;
+use springtide_server::control::{Control, Settings};
+use springtide_server::http::credentials::{leave_local_token, remove_local_token};
+use springtide_server::http::{self, Limits};
+use springtide_server::locks::{self, LockError, ServerFile, ServerLock};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::Cli;
+use crate::context::{clock, guard, load, need_root, now, open, room_to_act, state};
+use crate::failure::{Failure, NOTHING, code};
+use crate::{printer, times};
+
+/// `springtide serve`
+pub async fn serve(cli: &Cli, listen: SocketAddr, dry_run: bool) -> Result<u8, Failure> {
+    need_root()?;
+    let state = state(cli)?;
+    guard(&state)?;
+    if !listen.ip().is_loopback() {
+        let message = format!("{listen} is not on loopback, and the server speaks plain HTTP");
+        return Err(Failure::new(code::INVALID, "E0924", message, NOTHING, "springtide serve --listen 127.0.0.1:7979"));
+    }
+    if let Some(server) = locks::server(&state) {
+        return Err(runs_already(&server));
+    }
+    if dry_run {
+        load(cli)?;
+        say(cli, listen, false);
+        return Ok(0);
+    }
+    let estate = open(cli)?;
+    let lock = ServerLock::take(&state, now()).map_err(|error| match error {
+        LockError::Held(_) => match locks::server(&state) {
+            Some(server) => runs_already(&server),
+            None => error.into(),
+        },
+        error => error.into(),
+    })?;
+    room_to_act(&estate)?;
+    estate.store.check()?;
+    // A file that is not valid now is no reason not to keep what was valid before.
+    if estate.store.kept_file()?.is_none() {
+        load(cli)?;
+    }
+    log();
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        let message = format!("cannot listen on {listen}: {error}");
+        Failure::new(code::FAILED, "E0925", message, NOTHING, "springtide serve --listen 127.0.0.1:0")
+    })?;
+    let address = listener.local_addr()?;
+    let control = Control::new(Arc::new(estate), Settings::new(std::path::absolute(&cli.file)?, clock()));
+    let server = ServerFile {
+        pid: i32::try_from(std::process::id()).unwrap_or_default(),
+        since: now(),
+        listen: address.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    // Who finds server.json finds the token too.
+    leave_local_token(&control.estate().store, &control.estate().state, now())?;
+    lock.announce(&server)?;
+    say(cli, address, true);
+    let stop = stop()?;
+    let site = http::site(Arc::clone(&control), clock(), Limits::default());
+    springtide_server::serve::serve(Arc::clone(&control), site, listener, stop).await?;
+    remove_local_token(&control.estate().store, &control.estate().state)?;
+    drop(lock);
+    printer::note("", "stopped; what runs goes on");
+    Ok(0)
+}
+
+fn say(cli: &Cli, listen: SocketAddr, serving: bool) {
+    if cli.json {
+        printer::json(&json!({ "version": 1, "listen": listen.to_string(), "serving": serving }));
+        return;
+    }
+    let verb = if serving { "serving" } else { "would serve" };
+    printer::say(&format!("{verb} {} on http://{listen}", cli.file.display()));
+}
+
+/// What the server says while it runs goes to stderr, line by line.
+fn log() {
+    let level = match (printer::verbose(), printer::quiet()) {
+        (true, _) => tracing::Level::DEBUG,
+        (false, true) => tracing::Level::ERROR,
+        (false, false) => tracing::Level::INFO,
+    };
+    let logging = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false);
+    // A second one in the same process is only ever a test's.
+    let _ = logging.with_max_level(level).try_init();
+}
+
+/// The failure of who finds a server on the state folder.
+pub(super) fn runs_already(server: &ServerFile) -> Failure {
+    let at = match server.listen.as_str() {
+        "" => String::new(),
+        listen => format!(", on http://{listen}"),
+    };
+    let since = times::person(server.since, now());
+    let message = format!("a server runs on this state folder already: pid {}, since {since}{at}", server.pid);
+    let next = format!("use that one, or end it first: kill {}", server.pid);
+    Failure::new(code::CONFLICT, "E0920", message, NOTHING, next)
+}
+
+/// Comes at the first SIGTERM or Ctrl-C; a second leaves at once, which is safe too.
+fn stop() -> std::io::Result<impl Future<Output = ()> + Send> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (told, wait) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut told = Some(told);
+        loop {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            match told.take() {
+                Some(told) => {
+                    printer::note("", "stopping after the steps under way");
+                    let _ = told.send(());
+                }
+                None => std::process::exit(code::CANCELLED.into()),
+            }
+        }
+    });
+    Ok(async move {
+        let _ = wait.await;
+    })
+}

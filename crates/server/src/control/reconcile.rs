@@ -1,0 +1,153 @@
+//! The loop: hints every second, a full pass when one of them or somebody asks, and at the latest every
+//! ten seconds. Durations are measured by a clock that never jumps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use springtide_core::digest::Digest;
+use springtide_core::observe::WorkloadState;
+use springtide_core::workload::WorkloadId;
+use tokio::time::Instant;
+
+use super::work::ready;
+use super::{Control, ControlError, Snapshot, Verdict, look};
+
+/// Operations that one pass begins, at most: what has gone wrong with very much at once is put right
+/// little by little.
+const MOST_AT_ONCE: usize = 20;
+/// Time between two copies of the store.
+const BACKUP: Duration = Duration::from_secs(3600);
+
+/// What hints are compared by: the file, and of every workload what it runs with and whether it is up.
+type Hint = (Option<Digest>, BTreeMap<WorkloadId, (Digest, WorkloadState, Option<i32>)>);
+
+impl Control {
+    /// Keeps the estate until it is told to stop ([`Control::stop`]) or another server takes over.
+    pub async fn keep(self: &Arc<Self>) -> Result<(), ControlError> {
+        let tail = tokio::spawn(Arc::clone(self).tail());
+        let kept = self.reconcile().await;
+        self.stop();
+        self.idle().await;
+        tail.abort();
+        kept
+    }
+
+    async fn reconcile(self: &Arc<Self>) -> Result<(), ControlError> {
+        let mut hint = None;
+        let mut backed_up: Option<Instant> = None;
+        while !self.stopping() {
+            self.over()?;
+            if backed_up.is_none_or(|at| at.elapsed() >= BACKUP) {
+                backed_up = Some(Instant::now());
+                self.back_up().await;
+            }
+            let began = Instant::now();
+            let before = self.hint().await;
+            match self.pass().await {
+                Ok(()) => {}
+                // By a command that began to act just now; another server ends the loop above.
+                Err(ControlError::Fenced { .. }) => {}
+                Err(error) => self.note(&error),
+            }
+            if before.is_some() {
+                hint = before;
+            }
+            self.wait(began, &mut hint).await;
+        }
+        Ok(())
+    }
+
+    /// One pass: a full look, and what may be done without asking is begun.
+    pub async fn pass(self: &Arc<Self>) -> Result<(), ControlError> {
+        self.catch_up()?;
+        let snapshot = self.refresh().await?;
+        let due = due(&snapshot);
+        if due.is_empty() || self.stopping() {
+            return Ok(());
+        }
+        match self.work(&snapshot, due, "the server") {
+            // Somebody acts now; the next pass sees what is left.
+            Ok(_) | Err(ControlError::Acting(_) | ControlError::Held(_) | ControlError::Busy { .. }) => Ok(()),
+            // Somebody acted while we looked.
+            Err(ControlError::Stale { .. }) => {
+                self.kick.notify_one();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for the next pass: until somebody asks, a hint differs, or the time has come.
+    async fn wait(&self, began: Instant, hint: &mut Option<Hint>) {
+        loop {
+            let next = Instant::now() + self.settings.hint;
+            tokio::select! {
+                () = self.kick.notified() => return,
+                () = tokio::time::sleep_until(next) => {}
+            }
+            if self.stopping() || began.elapsed() >= self.settings.pass {
+                return;
+            }
+            let now = self.hint().await;
+            if now.is_some() && now != *hint {
+                *hint = now;
+                return;
+            }
+        }
+    }
+
+    /// What can be seen cheaply; none if the driver could not look.
+    async fn hint(&self) -> Option<Hint> {
+        let seen = tokio::time::timeout(Duration::from_secs(5), self.estate.driver.observe()).await.ok()?.ok()?;
+        let seen = seen.workloads.into_iter().map(|(id, it)| (id, (it.digest, it.state, it.pid))).collect();
+        Some((self.file_digest(), seen))
+    }
+
+    /// Hands events on to those who follow: ours at once, those of other processes within a second.
+    async fn tail(self: Arc<Self>) {
+        let store = &self.estate.store;
+        let mut last = store.newest_event().unwrap_or_default();
+        loop {
+            tokio::select! {
+                () = store.appended() => {}
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+            // A store that cannot be read now is told by everybody else who tries.
+            while let Ok(events) = store.events_after(last, 500) {
+                let Some(newest) = events.last() else { break };
+                last = newest.id;
+                for event in events {
+                    if matches!(event.kind, super::EventKind::Held | super::EventKind::Released) {
+                        self.kick.notify_one();
+                    }
+                    let _ = self.events.send(event);
+                }
+            }
+        }
+    }
+
+    /// A copy of the store. One that fails is told and tried again in an hour; nothing else waits for it.
+    async fn back_up(self: &Arc<Self>) {
+        let control = Arc::clone(self);
+        let copy = tokio::task::spawn_blocking(move || {
+            control.estate.store.back_up(&control.estate.state.join("backups"), control.now())
+        });
+        match copy.await {
+            Ok(Ok(backup)) => tracing::debug!(path = %backup.path.display(), "the store is copied"),
+            Ok(Err(error)) => self.note(&error.into()),
+            Err(error) => tracing::error!(%error, "copying the store"),
+        }
+    }
+}
+
+/// What a look says may be done without asking, in order.
+fn due(snapshot: &Snapshot) -> Vec<springtide_core::plan::EnvironmentPlan> {
+    let may = |verdict: Option<&Verdict>| matches!(verdict, Some(Verdict::GoOn | Verdict::Heal | Verdict::Finish));
+    let parts = look::parts(&snapshot.plan, &snapshot.rest, &snapshot.seen);
+    let parts =
+        parts.into_iter().filter(|part| !part.steps.is_empty() && may(snapshot.verdicts.get(&part.environment)));
+    let mut due = ready(parts.collect(), &snapshot.seen.templates);
+    due.truncate(MOST_AT_ONCE);
+    due
+}

@@ -1,0 +1,13 @@
+//! The HTTP API over real sockets, with the control plane on the world in memory.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod auth;
+mod client;
+mod conform;
+mod events;
+mod limits;
+mod pages;
+mod plan;
+mod rig;
+mod schema;
