@@ -20,7 +20,9 @@ pub async fn compare(printer: &Printer, sink: &Sink) {
     let mut figures = json!({ "springtide_per_cpu_s": ours, "springtide_done": done });
     let mut text = format!("{ours:.0} requests per CPU second");
     match std::env::var("SPRINGTIDE_LOCUST") {
-        Err(_) => text.push_str("; Locust was not run: SPRINGTIDE_LOCUST names no virtual environment (scripts/locust makes one)"),
+        Err(_) => text.push_str(
+            "; Locust was not run: SPRINGTIDE_LOCUST names no virtual environment (scripts/locust makes one)",
+        ),
         Ok(folder) => {
             for (class, name) in [("Requests", "HttpUser"), ("Fast", "FastHttpUser")] {
                 let (requests, cpu) = locust(&folder, class, sink);

@@ -109,7 +109,8 @@ async fn stall(printer: &Printer, sink: &sink::Sink) {
         sink.stall_after(Duration::from_secs(4), Duration::from_secs(2)),
     );
     // Who comes during the first of two seconds waits for more than one.
-    let expected = plan.arrivals.iter().filter(|planned| planned.at.as_secs_f64() >= 4.0 && planned.at.as_secs_f64() < 5.0);
+    let expected =
+        plan.arrivals.iter().filter(|planned| planned.at.as_secs_f64() >= 4.0 && planned.at.as_secs_f64() < 5.0);
     let expected = expected.count() as u64;
     let (seen, hidden) = (open.longer_than(second), closed.longer_than(second));
     let p95 = [millis(open.quantile(0.95)), millis(closed.quantile(0.95))];

@@ -20,7 +20,8 @@ pub struct Sink {
 impl Sink {
     pub fn start() -> Sink {
         let program = std::env::current_exe().unwrap();
-        let mut child = Command::new(program).arg("--sink").stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            Command::new(program).arg("--sink").stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         Sink { child, url: format!("http://{}", line.trim()) }
@@ -50,7 +51,8 @@ type Gate = Arc<RwLock<()>>;
 
 async fn answer(State(gate): State<Gate>, Json(call): Json<Value>) -> Json<Value> {
     let _open = gate.read().await;
-    let rows: Vec<Value> = (0..20).map(|id| json!({ "id": id, "name": format!("Product {id}"), "qty_available": 12.5 })).collect();
+    let rows: Vec<Value> =
+        (0..20).map(|id| json!({ "id": id, "name": format!("Product {id}"), "qty_available": 12.5 })).collect();
     Json(json!({ "jsonrpc": "2.0", "id": call["id"], "result": rows }))
 }
 
@@ -77,7 +79,8 @@ pub fn serve() {
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         println!("{}", listener.local_addr().unwrap());
-        let router = Router::new().route("/jsonrpc", post(answer)).route("/stall", post(stall)).with_state(Gate::default());
+        let router =
+            Router::new().route("/jsonrpc", post(answer)).route("/stall", post(stall)).with_state(Gate::default());
         axum::serve(listener, router).await.unwrap();
     });
 }
