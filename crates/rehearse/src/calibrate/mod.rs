@@ -1,0 +1,1 @@
+//! Parameters of the plant, measured, with the machine's fingerprint.

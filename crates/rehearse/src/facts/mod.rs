@@ -1,0 +1,1 @@
+//! What Odoo's database holds, for the ledger to compare with.

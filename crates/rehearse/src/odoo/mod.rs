@@ -1,0 +1,1 @@
+//! How the rig speaks to Odoo: JSON-RPC, JSON-2 and web sessions.

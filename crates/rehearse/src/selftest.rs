@@ -1,0 +1,1 @@
+//! The rig tried on itself: planted faults must be found.

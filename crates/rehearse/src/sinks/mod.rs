@@ -1,0 +1,1 @@
+//! Partners outside, on loopback: they count every call, fail, stall and refuse.

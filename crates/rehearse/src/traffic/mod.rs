@@ -1,0 +1,1 @@
+//! The six classes as real flows through the entrance.
