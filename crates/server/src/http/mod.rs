@@ -17,6 +17,7 @@ mod repeat;
 mod routes;
 pub mod session;
 mod tagged;
+pub mod tls;
 pub mod view;
 
 use std::collections::BTreeSet;
