@@ -13,7 +13,7 @@ use axum::{Extension, Router};
 
 use super::App;
 use super::auth::session_cookie;
-use super::credentials::{COOKIE, SESSION_S, begin_session};
+use super::credentials::{COOKIE, MakeError, SESSION_S, begin_session};
 use super::problem::Refused;
 use super::tls::OverTls;
 use crate::execute::chain;
@@ -35,8 +35,12 @@ pub fn cookie(name: &str, value: &str, seconds: i64, over_tls: bool) -> Result<H
 /// expired. A page asks for this by a form, never by opening a link: what looks at links ahead of people
 /// must not spend them.
 pub fn begin(app: &App, code: &str, over_tls: bool) -> Result<Option<HeaderValue>, Refused> {
-    let begun = begin_session(&app.control.estate().store, code, (app.clock)());
-    let secret = begun.map_err(|error| Refused::internal(chain(&error)))?;
+    let secret = match begin_session(&app.control.estate().store, code, (app.clock)()) {
+        Ok(secret) => secret,
+        // A full disk is told as one.
+        Err(MakeError::Store(error)) => return Err(error.into()),
+        Err(error) => return Err(Refused::internal(chain(&error))),
+    };
     secret.map(|secret| cookie(COOKIE, &secret, SESSION_S, over_tls)).transpose()
 }
 
