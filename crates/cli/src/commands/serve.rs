@@ -79,11 +79,11 @@ pub async fn serve(cli: &Cli, listen: SocketAddr, files: Option<(&Path, &Path)>,
         tls: over_tls,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    // Who finds server.json finds the token too.
+    // Who finds server.json may end the server, and finds the token too.
+    let stop = stop()?;
     leave_local_token(&control.estate().store, &control.estate().state, now())?;
     lock.announce(&server)?;
     say(cli, over, address, true);
-    let stop = stop()?;
     let site = http::site(Arc::clone(&control), clock(), Limits::default());
     springtide_server::serve::serve_on(Arc::clone(&control), site, listeners, stop).await?;
     remove_local_token(&control.estate().store, &control.estate().state)?;
