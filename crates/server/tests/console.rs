@@ -14,12 +14,13 @@ use springtide_server::console::pages::{environment, estate, login, operation, p
 /// One element per line, so that a difference can be read; asset addresses without their digest.
 fn lines(markup: Markup) -> String {
     let text = markup.into_string().replace("><", ">\n<");
-    let assets = format!("/assets/{}/", springtide_server::console::assets::version());
+    let version = springtide_server::console::assets::version();
+    let assets = format!("/assets/{version}/");
     let path = |text: &str| {
         // Shapes are drawings, nothing to read.
         text.lines().filter(|line| !line.starts_with("<path ")).collect::<Vec<_>>().join("\n")
     };
-    path(&text).replace(&assets, "/assets/VERSION/")
+    path(&text).replace(&assets, "/assets/VERSION/").replace(&format!("v={version}"), "v=VERSION")
 }
 
 fn held() -> Frame {
