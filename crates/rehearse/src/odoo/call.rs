@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
-use super::{CallError, Dialect};
+use super::CallError;
 
 /// A call of a model's method.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,14 +122,6 @@ pub trait Odoo: Send + Sync {
             Value::Array(found) => Ok(found),
             _ => Err(CallError::unexpected("no list of records")),
         }
-    }
-
-    /// What this Odoo calls the things that differ.
-    async fn dialect(&self) -> Result<Dialect, CallError>
-    where
-        Self: Sized,
-    {
-        Dialect::ask(self).await
     }
 }
 

@@ -74,6 +74,16 @@ pub enum LoadError {
     Parameter,
 }
 
+impl LoadError {
+    /// The problem's code, such as `E0966`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            LoadError::Odoo { .. } | LoadError::Wire(_) => "E0965",
+            LoadError::Other { .. } | LoadError::Parameter => "E0966",
+        }
+    }
+}
+
 /// What the parameter says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
