@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -63,8 +64,15 @@ struct Inner {
     in_flight: AtomicU64,
     done: AtomicU64,
     errors: AtomicU64,
-    stopped: Mutex<Option<Stop>>,
-    stop: Notify,
+    stopped: Mutex<Stopped>,
+    given_up: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Stopped {
+    why: Option<Stop>,
+    /// The clock's thread, which may be asleep.
+    wake: Option<Thread>,
 }
 
 impl Watch {
@@ -93,12 +101,54 @@ impl Watch {
 
     /// Ends the run: nobody arrives any more, the last answers are waited for. The first reason stays.
     pub fn stop(&self, why: Stop) {
-        self.inner.stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
-        self.inner.stop.notify_waiters();
+        let mut stopped = self.lock();
+        stopped.why.get_or_insert(why);
+        if let Some(thread) = &stopped.wake {
+            thread.unpark();
+        }
+    }
+
+    /// Ends the waiting for the last answers, too; what is under way counts as unknown. For the second
+    /// Ctrl-C.
+    pub fn give_up(&self) {
+        self.stop(Stop::Asked);
+        self.inner.given_up.notify_one();
     }
 
     /// Why the run was stopped, if it was.
     pub fn stopped(&self) -> Option<Stop> {
-        self.inner.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().why.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stopped> {
+        self.inner.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wake_on_stop(&self, thread: Thread) {
+        self.lock().wake = Some(thread);
+    }
+
+    pub(super) async fn given_up(&self) {
+        self.inner.given_up.notified().await;
+    }
+
+    pub(super) fn planned(&self, count: u64) {
+        self.inner.planned.store(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn started(&self) {
+        self.inner.offered.fetch_add(1, Ordering::Relaxed);
+        self.inner.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn turned_away(&self) {
+        self.inner.offered.fetch_add(1, Ordering::Relaxed);
+        self.inner.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn ended(&self, done: bool) {
+        self.inner.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let count = if done { &self.inner.done } else { &self.inner.errors };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 }
