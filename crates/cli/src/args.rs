@@ -166,9 +166,15 @@ pub enum Command {
     },
     /// Keep the estate as it is approved, until it is told to stop; one server on a state folder
     Serve {
-        /// Address and port; loopback only
+        /// Address and port; on loopback, unless there is a certificate
         #[arg(long, default_value = "127.0.0.1:7979")]
         listen: std::net::SocketAddr,
+        /// Answer there over TLS with this certificate and its chain, a PEM file
+        #[arg(long, value_name = "FILE", requires = "tls_key")]
+        tls_cert: Option<PathBuf>,
+        /// Its private key, a PEM file that not everybody may read
+        #[arg(long, value_name = "FILE", requires = "tls_cert")]
+        tls_key: Option<PathBuf>,
         /// Only say what would be served
         #[arg(long)]
         dry_run: bool,

@@ -76,7 +76,9 @@ async fn run(cli: Cli) -> Result<u8, failure::Failure> {
         Command::Destroy(options) => commands::destroy(&cli, options).await,
         Command::History { environment, operation } => commands::history(&cli, environment.as_ref(), *operation),
         Command::Stop { dry_run } => commands::stop(&cli, *dry_run).await,
-        Command::Serve { listen, dry_run } => commands::serve(&cli, *listen, *dry_run).await,
+        Command::Serve { listen, tls_cert, tls_key, dry_run } => {
+            commands::serve(&cli, *listen, tls_cert.as_deref().zip(tls_key.as_deref()), *dry_run).await
+        }
         Command::Hold { reason, dry_run } => commands::hold(&cli, reason, *dry_run),
         Command::Release { dry_run } => commands::release(&cli, *dry_run),
         Command::Recover { dry_run } => commands::recover(&cli, *dry_run),

@@ -215,9 +215,10 @@ pub const COMMANDS: &[Explanation] = &[
     ),
     row(
         "E0924",
-        "the server listens on loopback only",
-        "Its API can change everything and is plain HTTP, so it is not put on a network. Nothing was changed. Listen on \
-         127.0.0.1 or ::1, and reach it from elsewhere through a tunnel such as `ssh -L`.",
+        "the server listens on loopback, or over TLS",
+        "Its API can change everything, so it is not put on a network in plain HTTP. Nothing was changed. Listen on \
+         127.0.0.1 or ::1, and reach it from elsewhere through a tunnel such as `ssh -L`; or name a certificate and its \
+         key: `springtide serve --listen 0.0.0.0:7979 --tls-cert FILE --tls-key FILE`.",
     ),
     row(
         "E0925",
@@ -231,6 +232,13 @@ pub const COMMANDS: &[Explanation] = &[
         "`springtide recover` puts the newest copy of the store that is whole in the place of one that is damaged or gone. \
          The store is whole, or there is no copy of it. Nothing was changed. A server makes copies at its start and every \
          hour, in the folder backups of the state folder, and keeps three.",
+    ),
+    row(
+        "E0927",
+        "certificate and key cannot be used",
+        "`springtide serve` answers over TLS with a certificate (with its chain) and its private key, PEM files both. One \
+         of them is missing or holds something else, the key is another certificate's, or everybody on this machine may \
+         read it. Nothing was changed. Name the right files, and `chmod 600` the key.",
     ),
     row(
         "E0930",

@@ -1,0 +1,96 @@
+//! A proxy in the place of a Unix socket, such as an environment's Redis or PostgreSQL.
+//!
+//! The server's socket is moved aside, which a server does not notice, and the proxy listens in its
+//! place with the same owner and permissions. Connections that were open before do not go through it.
+//!
+//! Rule: undoing is one rename over the proxy's socket, so at no time is the place empty for long, and
+//! doing it twice does no harm: it is done only if something lies aside.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+
+use super::proxy::{End, Listener, Proxy, Trouble};
+use super::{Active, FaultError, FaultId, Journal, Undo};
+
+/// A socket whose place a proxy has taken.
+#[derive(Debug)]
+pub struct Takeover {
+    proxy: Proxy,
+    active: Active,
+}
+
+fn aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".aside");
+    name.into()
+}
+
+/// Puts a proxy in the place of the socket at `path`, until the time is over. Call within a tokio runtime.
+///
+/// # Errors
+/// There is no socket, it is taken over already, or no right to rename beside it. It is in its place then.
+pub fn take(journal: &Journal, fault: FaultId, path: &Path, duration: Duration) -> Result<Takeover, FaultError> {
+    let refuse = |why: String| FaultError::place(format!("take the place of the socket {}", path.display()), why);
+    let path = std::path::absolute(path).map_err(|why| refuse(why.to_string()))?;
+    let seen = fs::symlink_metadata(&path).map_err(|why| refuse(why.to_string()))?;
+    if !seen.file_type().is_socket() {
+        return Err(refuse("it is no socket".into()));
+    }
+    let aside = aside(&path);
+    if fs::symlink_metadata(&aside).is_ok() {
+        return Err(refuse("it is taken over already; springtide rig undo puts it back".into()));
+    }
+    let undo = Undo::Socket { path: path.clone(), aside: aside.clone() };
+    // From here on every way out that is an error drops `active`, which puts the socket back.
+    let active = journal.begin(fault, undo, duration)?;
+    fs::rename(&path, &aside).map_err(|why| refuse(why.to_string()))?;
+    let listener = UnixListener::bind(&path).map_err(|why| refuse(why.to_string()))?;
+    std::os::unix::fs::chown(&path, Some(seen.uid()), Some(seen.gid())).map_err(|why| refuse(why.to_string()))?;
+    fs::set_permissions(&path, seen.permissions()).map_err(|why| refuse(why.to_string()))?;
+    let proxy = Proxy::serve(Listener::Unix(listener), None, End::Unix(aside));
+    Ok(Takeover { proxy, active })
+}
+
+impl Takeover {
+    /// Switches the trouble of what goes through.
+    pub fn set(&self, trouble: Trouble) {
+        self.proxy.set(trouble);
+    }
+
+    /// Connections that came through so far.
+    pub fn connections(&self) -> u64 {
+        self.proxy.connections()
+    }
+
+    /// Puts the socket back now and closes what went through the proxy.
+    ///
+    /// # Errors
+    /// As [`Active::end`].
+    pub fn end(self) -> Result<(), FaultError> {
+        self.active.end()
+    }
+
+    /// Waits until the time is over and puts the socket back.
+    ///
+    /// # Errors
+    /// As [`Active::end`].
+    pub async fn last(self) -> Result<(), FaultError> {
+        tokio::time::sleep(self.active.left()).await;
+        self.end()
+    }
+}
+
+/// Puts a socket back that lies aside.
+pub(super) fn put_back(path: &Path, aside: &Path) -> Result<(), FaultError> {
+    match fs::rename(aside, path) {
+        Err(why) if why.kind() != ErrorKind::NotFound => {
+            Err(FaultError::undo(format!("put the socket {} back", path.display()), why))
+        }
+        _ => Ok(()),
+    }
+}
