@@ -334,4 +334,34 @@ pub const COMMANDS: &[Explanation] = &[
         "there is no such user",
         "The environment's database has no user of this login or number. Inactive users count. Nothing was changed.",
     ),
+    row(
+        "E0960",
+        "there is no such profile",
+        "A profile says who comes how often. Some are built in (`holiday`, `quiet`, `quarter-end`, `counting`); a name \
+         with a `/` in it, or one that ends in .yaml, is a file of yours. Nothing was started.",
+    ),
+    row(
+        "E0961",
+        "the profile cannot be used",
+        "The file cannot be read, has a mistake at the place that is named, or would bring more arrivals than a run may \
+         have. Nothing was started. The built-in profiles in crates/rehearse/profiles show every key.",
+    ),
+    row(
+        "E0962",
+        "the ledger cannot be opened",
+        "A run writes down what was acknowledged to it. The file cannot be made or read, or another run writes to it. \
+         Nothing was started. Name another file.",
+    ),
+    row(
+        "E0963",
+        "the ledger cannot be written",
+        "The disk under it is full or broken. The run was stopped, because acts that nobody can judge prove nothing. What \
+         was acknowledged before is in the ledger, and `springtide rehearse check` compares it. Make room and run again.",
+    ),
+    row(
+        "E0964",
+        "the ledger is damaged",
+        "A line is not as it was written, is missing or stands at another place, so it is no evidence any more. Only a \
+         last line that was cut off is taken for what it is: the end of a run that died. Nothing was compared.",
+    ),
 ];
