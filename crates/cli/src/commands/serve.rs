@@ -60,11 +60,11 @@ pub async fn serve(cli: &Cli, listen: SocketAddr, dry_run: bool) -> Result<u8, F
         listen: address.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    // Who finds server.json finds the token too.
+    // Who finds server.json finds the token too, and may tell the server to end.
+    let stop = stop()?;
     leave_local_token(&control.estate().store, &control.estate().state, now())?;
     lock.announce(&server)?;
     say(cli, address, true);
-    let stop = stop()?;
     let site = http::site(Arc::clone(&control), clock(), Limits::default());
     springtide_server::serve::serve(Arc::clone(&control), site, listener, stop).await?;
     remove_local_token(&control.estate().store, &control.estate().state)?;
