@@ -5,10 +5,13 @@
 //! the virtual environment that `SPRINGTIDE_LOCUST` names; `scripts/locust` makes one.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use springtide_rehearse::generator::{Settings, Watch, run};
+use springtide_rehearse::measure::Times;
 use springtide_rehearse::profile::Profile;
 use springtide_rehearse::schedule::Schedule;
 
@@ -76,7 +79,10 @@ fn main() {
 
 /// How much later than due acts start.
 async fn honest_clock(printer: &Printer, sink: &sink::Sink) {
+    let floor = std::thread::spawn(bare_sleeps);
     let measured = run(&schedule(RATE, SECONDS), traffic::posts(sink), &watch()).await;
+    let floor = floor.join().unwrap();
+    let floor = [millis(floor.quantile(0.5)), millis(floor.quantile(0.99)), millis(floor.longest())];
     let late = &measured.schedule_error;
     let [p50, p99, most] = [millis(late.quantile(0.5)), millis(late.quantile(0.99)), millis(late.longest())];
     let done: u64 = measured.classes.values().map(|class| class.done).sum();
@@ -87,10 +93,26 @@ async fn honest_clock(printer: &Printer, sink: &sink::Sink) {
         "schedule error",
         &format!(
             "P50 {p50:.2} ms, P99 {p99:.2} ms (goal 2), longest {most:.1} ms; {share:.2} % within 2 ms; \
-             {done} of {offered} done at {RATE}/s in {SECONDS} s on one core"
+             {done} of {offered} done at {RATE}/s in {SECONDS} s on one core; bare sleeps on that core meanwhile: \
+             P50 {:.2} ms, P99 {:.2} ms, longest {:.1} ms",
+            floor[0], floor[1], floor[2]
         ),
-        json!({ "p50_ms": p50, "p99_ms": p99, "max_ms": most, "within_2ms_percent": share, "offered": offered, "done": done }),
+        json!({ "sleep_p50_ms": floor[0], "sleep_p99_ms": floor[1], "sleep_max_ms": floor[2], "p50_ms": p50, "p99_ms": p99, "max_ms": most, "within_2ms_percent": share, "offered": offered, "done": done }),
     );
+}
+
+/// What the machine itself makes of a sleep, in the same seconds on the same core: nobody can be better.
+fn bare_sleeps() -> Times {
+    let mut cores = CpuSet::new();
+    cores.set(CORE).and_then(|()| sched_setaffinity(Pid::from_raw(0), &cores)).unwrap();
+    nix::sys::prctl::set_timerslack(1).unwrap();
+    let (mut times, began) = (Times::default(), Instant::now());
+    for number in 1..RATE * SECONDS {
+        let due = began + Duration::from_secs(1) / u32::try_from(RATE).unwrap() * u32::try_from(number).unwrap();
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        times.record(due.elapsed());
+    }
+    times
 }
 
 /// A system that stands still for two seconds, seen by both kinds of generator.

@@ -74,7 +74,10 @@ fn mistakes_are_refused_with_their_line() {
         assert_eq!(found, line, "{bad}: {message}");
         assert!(message.contains(said), "{bad}: {message}");
     }
-    refused("");
+    assert_eq!(refused("").0, 1);
+    let error = Profile::parse("mine.yaml", &SMALL.replace("60", "-1")).unwrap_err();
+    assert_eq!(error.code(), "E0961");
+    assert!(error.to_string().starts_with("mine.yaml:4:17: scan: per_minute is -1"), "{error}");
     refused("name: small\nclasses: {}\n");
 }
 
