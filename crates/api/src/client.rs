@@ -56,8 +56,19 @@ pub struct Client {
 impl Client {
     /// For the server at `base`, such as `http://127.0.0.1:7979`.
     pub fn new(base: &str, token: &str) -> Result<Self, ClientError> {
-        // A server on this machine is never behind a proxy.
-        let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT).build()?;
+        Self::build(base, token, reqwest::Client::builder())
+    }
+
+    /// For a server at an `https` address whose certificate the authority in `pem` has signed. Only that one is
+    /// trusted.
+    pub fn trusting(base: &str, token: &str, pem: &[u8]) -> Result<Self, ClientError> {
+        let authority = reqwest::Certificate::from_pem(pem)?;
+        Self::build(base, token, reqwest::Client::builder().tls_certs_only([authority]).https_only(true))
+    }
+
+    fn build(base: &str, token: &str, http: reqwest::ClientBuilder) -> Result<Self, ClientError> {
+        // A server of one's own is never behind a proxy.
+        let http = http.no_proxy().connect_timeout(CONNECT).build()?;
         Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token: token.trim().to_owned() })
     }
 

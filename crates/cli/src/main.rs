@@ -30,6 +30,11 @@ fn main() -> std::process::ExitCode {
     {
         return commands::notice(port);
     }
+    if let [watchdog, folder, pid, start] = words.as_slice()
+        && watchdog == commands::WATCHDOG
+    {
+        return commands::watchdog(folder, pid, start);
+    }
     if complete::asked() {
         return complete::answer();
     }
@@ -76,10 +81,14 @@ async fn run(cli: Cli) -> Result<u8, failure::Failure> {
         Command::Destroy(options) => commands::destroy(&cli, options).await,
         Command::History { environment, operation } => commands::history(&cli, environment.as_ref(), *operation),
         Command::Stop { dry_run } => commands::stop(&cli, *dry_run).await,
-        Command::Serve { listen, dry_run } => commands::serve(&cli, *listen, *dry_run).await,
+        Command::Serve { listen, tls_cert, tls_key, dry_run } => {
+            commands::serve(&cli, *listen, tls_cert.as_deref().zip(tls_key.as_deref()), *dry_run).await
+        }
         Command::Hold { reason, dry_run } => commands::hold(&cli, reason, *dry_run),
         Command::Release { dry_run } => commands::release(&cli, *dry_run),
         Command::Recover { dry_run } => commands::recover(&cli, *dry_run),
+        Command::Rehearse { what, dry_run } => commands::rehearse(&cli, what.as_ref(), *dry_run).await,
+        Command::Rig { what, dry_run } => commands::rig(&cli, what.as_ref(), *dry_run).await,
         Command::Schema => commands::schema(&cli),
         Command::Completion { shell } => commands::completion(&cli, *shell),
         Command::Version => commands::version(&cli),

@@ -186,6 +186,17 @@ async fn a_person_stops_things_and_is_told() {
     rig.until("it is planned", |control| control.snapshot().is_some_and(|it| !it.plan.is_empty())).await.unwrap();
     browser.open(&rig.url("/plan")).await;
     browser.see("Approve and begin", SOON).await;
+    // Held while it is read: the button goes, with the reason, and comes back.
+    let off = "return document.querySelector('#begin').disabled";
+    assert_eq!(browser.run(off).await, false);
+    rig.control.hold("a look at the plan", "somebody else").unwrap();
+    browser.see("Nothing can be begun until it is released.", SOON).await;
+    browser.see("a look at the plan", SOON).await;
+    assert_eq!(browser.run(off).await, true);
+    for_everybody(&browser, "plan while held").await;
+    rig.control.release("somebody else").unwrap();
+    browser.see("It can be stopped between two steps.", SOON).await;
+    assert_eq!(browser.run(off).await, false);
     declare(&rig, 14);
     browser.see("The world has moved on.", SOON).await;
     for_everybody(&browser, "plan that is stale").await;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use common::{Rig, Said};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use springtide_server::certificates::{authority, issue};
 use springtide_server::locks;
 
 /// A server that has said where it listens. It goes with its value.
@@ -94,6 +95,51 @@ fn a_server_listens_on_loopback_only() {
                  until [ -e other/server.json ]; do sleep 0.1; done;";
     let said = rig.command_after(other).args(["serve", "--listen", "127.0.0.1:7979"]).output().unwrap();
     Said::of(said, &["serve"]).fails(1, &["E0925", "127.0.0.1:7979", "springtide serve --listen"]);
+}
+
+/// An authority, and a certificate of it with its key, in files of these names.
+fn certificate(rig: &Rig, name: &str) {
+    let now = jiff::Timestamp::now().as_second();
+    let root = authority("acme", now).unwrap();
+    let leaf = issue(&root.certificate, &root.key, "control.acme.example", now).unwrap();
+    for (end, text) in [("root", &root.certificate), ("pem", &leaf.certificate), ("key", &leaf.key)] {
+        let name = format!("{name}.{end}");
+        std::fs::write(rig.path(&name), text).unwrap();
+        rig.mode(&name, 0o600);
+    }
+}
+
+#[test]
+fn a_server_listens_on_a_network_over_tls() {
+    let rig = Rig::lived("serve-tls");
+    certificate(&rig, "ours");
+    certificate(&rig, "others");
+    let dry = |cert: &str, key: &str| {
+        rig.run(&["serve", "--listen", "0.0.0.0:7443", "--tls-cert", cert, "--tls-key", key, "--dry-run"])
+    };
+    dry("ours.pem", "ours.key").code_is(0);
+    dry("ours.pem", "missing.key").fails(3, &["E0927", "missing.key", "Nothing was changed."]);
+    dry("ours.pem", "others.key").fails(3, &["E0927", "ours.pem"]);
+    dry("ours.key", "ours.key").fails(3, &["E0927", "no certificate in ours.key"]);
+    rig.mode("ours.key", 0o644);
+    dry("ours.pem", "ours.key").fails(3, &["E0927", "everybody", "ours.key"]);
+    rig.mode("ours.key", 0o600);
+    rig.run(&["serve", "--listen", "0.0.0.0:7443", "--tls-cert", "ours.pem"]).fails(3, &["E0911", "--tls-key"]);
+    // The real thing, asked from its own network.
+    let serving = "timeout 60 \"$0\" serve --listen 0.0.0.0:7443 --tls-cert ours.pem --tls-key ours.key >/dev/null 2>&1 & \
+                   until [ -e state/server.json ]; do sleep 0.1; done; \
+                   inner=$(sed 's/.*\"listen\":\"\\([^\"]*\\)\".*/\\1/' state/server.json); \
+                   curl -s --cacert ours.root https://localhost:7443/api/v1/health >over-tls; \
+                   curl -s http://$inner/api/v1/health >within; \
+                   curl -s http://localhost:7443/api/v1/health >plain; echo $? >plain-code; \
+                   curl -s --cacert others.root https://localhost:7443/api/v1/health >stranger; echo $? >stranger-code;";
+    let said = rig.command_after(serving).args(["open", "--console", "--json"]).output().unwrap();
+    let console = Said::of(said, &["open", "--console", "--json"]).json()["console"].as_str().unwrap().to_owned();
+    let told = |name: &str| std::fs::read_to_string(rig.path(name)).unwrap();
+    assert!(console.starts_with("https://") && console.ends_with(":7443"), "{console}");
+    assert!(told("over-tls").contains("\"ready\"") && told("within").contains("\"ready\""), "{}", told("over-tls"));
+    assert_eq!((told("plain"), told("stranger")), (String::new(), String::new()));
+    assert!(told("plain-code").trim() != "0" && told("stranger-code").trim() == "60", "{}", told("stranger-code"));
 }
 
 #[test]

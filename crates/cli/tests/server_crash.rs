@@ -4,6 +4,11 @@
 //!
 //! The steps are read from the plan itself, so a new kind of step is cut off here without a word.
 
+#[path = "console/browser.rs"]
+#[allow(dead_code, reason = "the journey uses its part")]
+mod browser;
+#[path = "console/journey.rs"]
+mod journey;
 mod rig;
 
 use std::io::Read as _;
@@ -106,6 +111,16 @@ async fn converges(rig: &Rig, environments: &[&str]) {
     }
 }
 
+/// A server that is killed as soon as nothing is left to do: what was half destroyed is whole again.
+async fn taken_back(rig: &Rig) {
+    assert!(!rig.steps().is_empty(), "nothing was taken away");
+    let mut server = rig.spawn(&SERVE, None);
+    until("all is taken back", 120, async || rig.run(&PLAN).status.code() == Some(0) && all_ended(rig)).await;
+    until("all is ready", 60, async || rig.run(&["status"]).status.success()).await;
+    server.kill().expect("it can be killed");
+    let _ = server.wait();
+}
+
 /// What somebody changes by hand beside a server (a file, a setting of the database, a route, a process) is
 /// seen and put back within 30 s. The controls: each is really changed before, and no other role restarts.
 async fn heals(rig: &Rig) {
@@ -178,16 +193,28 @@ async fn a_server_killed_anywhere_leaves_what_the_next_one_brings_to_what_is_dec
 
     heals(&rig).await;
 
+    // An estate is up: what a person does in the console, on real parts.
+    let four = new.replace("name: new", "name: new, workers: { web: 4 }");
+    journey::change_workers(&rig, &rig.folder, "new", [3, 4], &four).await;
+
     // Destroy: until it is decided for good, the next server takes it back.
     let destroy = ["destroy", "new", "--reason", "end of the test", "--confirm", "new"];
     let dry = ["destroy", "new", "--reason", "end of the test", "--dry-run", "--json"];
     let steps = rig.steps_of(&dry);
     let record = steps.iter().position(|it| it.title == "record that it is being destroyed").expect("it is there");
-    killed(rig.spawn(&destroy, Some(&format!("{}@effect", steps[record - 1]))), "before the record", 60);
+    for step in &steps[..record] {
+        for point in ["intent", "effect"] {
+            let at = format!("{step}@{point}");
+            killed(rig.spawn(&destroy, Some(&at)), &at, 60);
+        }
+        taken_back(&rig).await;
+    }
+    killed(rig.spawn(&destroy, Some(&format!("{}@intent", steps[record]))), "before the record", 60);
+    deaths += 2 * record + 1;
     converges(&rig, &["new"]).await;
     // After that every next server finishes it, wherever the one before it died.
     killed(rig.spawn(&destroy, Some(&format!("{}@effect", steps[record]))), "after the record", 60);
-    deaths += 2;
+    deaths += 1;
     for step in &steps[record + 1..] {
         for point in ["intent", "effect"] {
             let at = format!("{step}@{point}");

@@ -88,6 +88,7 @@ impl Rig {
             pid: i32::try_from(std::process::id()).unwrap(),
             since: now(),
             listen: listener.local_addr().unwrap().to_string(),
+            tls: None,
             version: "test".into(),
         };
         leave_local_token(&control.estate().store, &state, now()).unwrap();

@@ -18,7 +18,7 @@ use std::fmt;
 use crate::check::{CheckedEnvironment, CheckedPeak};
 use crate::spec::{
     DriftRule, RawBackup, RawBaseline, RawBudget, RawDatabase, RawEnvironment, RawObjectives, RawOdoo, RawResources,
-    RawWorkers,
+    RawWorkers, RehearsalRule,
 };
 
 /// Most users, the multiplier included.
@@ -37,6 +37,7 @@ pub(crate) struct Layer<'a> {
     pub budget: Option<&'a RawBudget>,
     pub protected: Option<&'a bool>,
     pub drift: Option<&'a DriftRule>,
+    pub rehearsal: Option<&'a RehearsalRule>,
 }
 
 macro_rules! layer {
@@ -53,6 +54,7 @@ macro_rules! layer {
             budget: $from.budget.as_ref(),
             protected: $from.protected.as_ref(),
             drift: $from.drift.as_ref(),
+            rehearsal: $from.rehearsal.as_ref(),
         }
     };
 }

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::Digest;
 use crate::layout::Slot;
 use crate::names::{EnvironmentName, ModuleName};
-use crate::role::Role;
+use crate::role::ByRole;
 use crate::series::Series;
-use crate::workload::SecretRef;
+use crate::workload::{SecretName, SecretRef};
 
 /// Something that was seen, or could not be seen and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,9 +137,69 @@ pub struct EnvironmentObservation {
     /// Its database.
     pub database: Observed<DatabaseObservation>,
     /// Its workloads.
-    pub workloads: BTreeMap<Role, WorkloadObservation>,
+    pub workloads: ByRole<WorkloadObservation>,
     /// Digest of its route as the proxy has it; none if it has none.
     pub route: Observed<Option<Digest>>,
+}
+
+/// Secrets that exist, by name only: for each owner one bit for each name. A set of their references would
+/// take twenty times the memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretsSeen(BTreeMap<Option<EnvironmentName>, u32>);
+
+impl SecretsSeen {
+    const fn bit(name: SecretName) -> u32 {
+        1 << name as u32
+    }
+
+    /// Whether this one exists.
+    pub fn contains(&self, secret: &SecretRef) -> bool {
+        self.0.get(&secret.environment).is_some_and(|names| names & Self::bit(secret.name) != 0)
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, secret: SecretRef) {
+        *self.0.entry(secret.environment).or_default() |= Self::bit(secret.name);
+    }
+
+    /// Takes all secrets of an environment out.
+    pub fn remove_all(&mut self, environment: &EnvironmentName) {
+        self.0.remove(&Some(environment.clone()));
+    }
+
+    /// Environments that have all of `names`, in order.
+    pub fn that_have<'a>(&'a self, names: &[SecretName]) -> impl Iterator<Item = &'a EnvironmentName> + use<'a> {
+        let all = names.iter().fold(0, |bits, name| bits | Self::bit(*name));
+        self.0.iter().filter(move |(_, bits)| *bits & all == all).filter_map(|(owner, _)| owner.as_ref())
+    }
+
+    /// All of them, in the order of owners and names.
+    pub fn iter(&self) -> impl Iterator<Item = SecretRef> {
+        self.0.iter().flat_map(|(owner, bits)| {
+            let names = SecretName::ALL.into_iter().filter(move |name| bits & Self::bit(*name) != 0);
+            names.map(|name| SecretRef { environment: owner.clone(), name })
+        })
+    }
+}
+
+impl FromIterator<SecretRef> for SecretsSeen {
+    fn from_iter<I: IntoIterator<Item = SecretRef>>(all: I) -> Self {
+        let mut seen = Self::default();
+        all.into_iter().for_each(|secret| seen.insert(secret));
+        seen
+    }
+}
+
+impl Serialize for SecretsSeen {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretsSeen {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Ok(Vec::<SecretRef>::deserialize(d)?.into_iter().collect())
+    }
 }
 
 /// Everything the planner may know.
@@ -150,11 +210,39 @@ pub struct Observation {
     /// The machine.
     pub host: HostFacts,
     /// Secrets that exist (names only).
-    pub secrets: BTreeSet<SecretRef>,
+    pub secrets: SecretsSeen,
     /// Templates that are whole.
     pub templates: BTreeSet<String>,
     /// Environments that hold anything: data, workloads, secrets, routes or a record.
     pub environments: BTreeMap<EnvironmentName, EnvironmentObservation>,
     /// Workloads of the estate itself.
-    pub estate: BTreeMap<Role, WorkloadObservation>,
+    pub estate: ByRole<WorkloadObservation>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_seen_are_those_that_were_put_in() {
+        let (prod, shop): (EnvironmentName, EnvironmentName) = ("prod".parse().unwrap(), "shop".parse().unwrap());
+        let of = |environment: Option<&EnvironmentName>, name| SecretRef { environment: environment.cloned(), name };
+        let all: BTreeSet<SecretRef> = SecretName::ALL
+            .into_iter()
+            .flat_map(|name| [of(None, name), of(Some(&shop), name)])
+            .chain([of(Some(&prod), SecretName::DbApp), of(Some(&prod), SecretName::DbOwner)])
+            .collect();
+        let mut seen: SecretsSeen = all.iter().cloned().collect();
+        assert!(seen.iter().eq(all.iter().cloned()), "each of them once, in the same order");
+        assert_eq!(serde_json::to_value(&seen).unwrap(), serde_json::to_value(&all).unwrap());
+        assert_eq!(serde_json::from_value::<SecretsSeen>(serde_json::to_value(&all).unwrap()).unwrap(), seen);
+        for name in SecretName::ALL {
+            let there = matches!(name, SecretName::DbApp | SecretName::DbOwner);
+            assert_eq!(seen.contains(&of(Some(&prod), name)), there, "{name:?}");
+        }
+        assert!(seen.that_have(&[SecretName::DbApp, SecretName::DbOwner]).eq([&prod, &shop]));
+        assert!(seen.that_have(&[SecretName::DbApp, SecretName::DbBackup]).eq([&shop]));
+        seen.remove_all(&shop);
+        assert!(seen.that_have(&[]).eq([&prod]));
+    }
 }

@@ -219,6 +219,18 @@ impl SecretName {
         SecretName::SessionsMonitorVerifier,
     ];
 
+    /// All of them, in their order: the estate's two, then those of an environment.
+    pub const ALL: [SecretName; 25] = {
+        let mut all = [SecretName::AuthorityKey; 25];
+        all[1] = SecretName::AuthorityCertificate;
+        let mut at = 0;
+        while at < Self::ENVIRONMENT.len() {
+            all[at + 2] = Self::ENVIRONMENT[at];
+            at += 1;
+        }
+        all
+    };
+
     /// The name in file names and references.
     pub const fn as_str(self) -> &'static str {
         match self {

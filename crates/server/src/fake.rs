@@ -14,7 +14,7 @@ use springtide_core::names::{EnvironmentName, ModuleName};
 use springtide_core::observe::{DatabaseObservation, EnvironmentObservation, HostFacts, Observation, Observed};
 use springtide_core::plan::Action;
 use springtide_core::plan::environment::new_certificate_until;
-use springtide_core::role::Role;
+use springtide_core::role::{ByRole, Role};
 use springtide_core::sizing::SizedEnvironment;
 use springtide_core::workload::{SecretName, SecretRef, WorkloadId};
 use springtide_data::secrets::SecretStore;
@@ -126,7 +126,7 @@ impl World for FakeWorld {
         let memory = self.memory();
         let mut environments = BTreeMap::new();
         for record in records {
-            let workloads: BTreeMap<_, _> = Role::ENVIRONMENT
+            let workloads: ByRole<_> = Role::ENVIRONMENT
                 .into_iter()
                 .filter_map(|role| Some((role, seen.workloads.remove(&WorkloadId::of(&record.name, role))?)))
                 .collect();
@@ -156,7 +156,7 @@ impl World for FakeWorld {
         Ok(Observation {
             at: now,
             host: seen.host,
-            secrets: memory.secrets.clone(),
+            secrets: memory.secrets.iter().cloned().collect(),
             templates: memory.templates.keys().cloned().collect(),
             environments,
             estate: parts,

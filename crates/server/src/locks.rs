@@ -122,6 +122,9 @@ pub struct ServerFile {
     pub since: i64,
     /// Address it listens on, such as `127.0.0.1:7979`.
     pub listen: String,
+    /// Address at which it answers over TLS, for others than this machine, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
     /// Its version.
     pub version: String,
 }
@@ -167,7 +170,13 @@ pub fn server(state: &Path) -> Option<ServerFile> {
     let holder = held(&server_path(state))?;
     let written = std::fs::read(state.join("server.json")).ok();
     let written: Option<ServerFile> = written.and_then(|text| serde_json::from_slice(&text).ok());
-    let unsaid = || ServerFile { pid: holder.pid, since: holder.since, listen: String::new(), version: String::new() };
+    let unsaid = || ServerFile {
+        pid: holder.pid,
+        since: holder.since,
+        listen: String::new(),
+        tls: None,
+        version: String::new(),
+    };
     Some(written.filter(|server| server.pid == holder.pid).unwrap_or_else(unsaid))
 }
 
@@ -185,7 +194,7 @@ mod tests {
         let there = Holder { pid: me, since: 100, verb: "serve".into() };
         assert!(matches!(ServerLock::take(&state, 200), Err(LockError::Held(holder)) if holder == there));
         assert_eq!(server(&state).unwrap().listen, "");
-        let file = ServerFile { pid: me, since: 100, listen: "127.0.0.1:7979".into(), version: "1".into() };
+        let file = ServerFile { pid: me, since: 100, listen: "127.0.0.1:7979".into(), tls: None, version: "1".into() };
         first.announce(&file).unwrap();
         assert_eq!(server(&state), Some(file.clone()));
         drop(first);

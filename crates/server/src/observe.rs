@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use springtide_core::observe::{EnvironmentObservation, Observation, Observed, WorkloadState};
-use springtide_core::role::Role;
+use springtide_core::role::{ByRole, Role};
 use springtide_core::workload::{Volume, WorkloadId};
 use springtide_data::postgres::{Admin, observe as observe_database};
 use springtide_data::template;
@@ -29,13 +29,13 @@ pub enum ObserveError {
 
 /// Looks at everything; changes nothing.
 pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveError> {
-    let seen = estate.driver.observe().await?;
+    let mut seen = estate.driver.observe().await?;
     let markers = estate.proxy.live().await;
     let mut environments = BTreeMap::new();
     for record in estate.store.environments()? {
-        let workloads: BTreeMap<_, _> = Role::ENVIRONMENT
+        let workloads: ByRole<_> = Role::ENVIRONMENT
             .into_iter()
-            .filter_map(|role| Some((role, seen.workloads.get(&WorkloadId::of(&record.name, role))?.clone())))
+            .filter_map(|role| Some((role, seen.workloads.remove(&WorkloadId::of(&record.name, role))?)))
             .collect();
         let version = estate.driver.volume(Some(&record.name), Volume::PostgresData).join("PG_VERSION");
         let (data, data_major) = (version.is_file(), std::fs::read_to_string(&version).ok());
@@ -68,13 +68,13 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveEr
     }
     let parts = Role::ESTATE
         .into_iter()
-        .filter_map(|role| Some((role, seen.workloads.get(&WorkloadId::estate(role))?.clone())))
+        .filter_map(|role| Some((role, seen.workloads.remove(&WorkloadId::estate(role))?)))
         .collect();
     Ok(Observation {
         at: now,
         templates: template::list(estate.driver.as_ref(), &seen.host),
         host: seen.host,
-        secrets: estate.secrets.list()?,
+        secrets: estate.secrets.list()?.into_iter().collect(),
         environments,
         estate: parts,
     })

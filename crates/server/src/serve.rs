@@ -5,9 +5,11 @@
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::control::{Control, ControlError};
-use crate::http::listen::{HEAD_WITHIN, listen};
+use crate::http::listen::{HEAD_WITHIN, listen_with};
+use crate::http::tls::Tls;
 
 /// Keeps the estate and answers on `listener` until `stop` comes or another server takes over.
 pub async fn serve(
@@ -16,11 +18,25 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), ControlError> {
-    let (closing, mut closed) = tokio::sync::watch::channel(false);
-    let closed = async move {
-        let _ = closed.wait_for(|closing| *closing).await;
-    };
-    let answering = tokio::spawn(listen(listener, router, closed, HEAD_WITHIN));
+    serve_on(control, router, vec![(listener, None)], stop).await
+}
+
+/// The same on several listeners, plain or over TLS.
+pub async fn serve_on(
+    control: Arc<Control>,
+    router: axum::Router,
+    listeners: Vec<(TcpListener, Option<Tls>)>,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), ControlError> {
+    let (closing, closed) = tokio::sync::watch::channel(false);
+    let mut answering = JoinSet::new();
+    for (listener, tls) in listeners {
+        let mut closed = closed.clone();
+        let closed = async move {
+            let _ = closed.wait_for(|closing| *closing).await;
+        };
+        answering.spawn(listen_with(tls, listener, router.clone(), closed, HEAD_WITHIN));
+    }
     let keeper = tokio::spawn({
         let control = Arc::clone(&control);
         async move { control.keep().await }
@@ -37,7 +53,7 @@ pub async fn serve(
     };
     let kept = ended.await;
     closing.send_replace(true);
-    let _ = answering.await;
+    while answering.join_next().await.is_some() {}
     match kept {
         Ok(kept) => kept,
         Err(fault) => std::panic::resume_unwind(fault.into_panic()),

@@ -14,12 +14,13 @@ use springtide_server::console::pages::{environment, estate, login, operation, p
 /// One element per line, so that a difference can be read; asset addresses without their digest.
 fn lines(markup: Markup) -> String {
     let text = markup.into_string().replace("><", ">\n<");
-    let assets = format!("/assets/{}/", springtide_server::console::assets::version());
+    let version = springtide_server::console::assets::version();
+    let assets = format!("/assets/{version}/");
     let path = |text: &str| {
         // Shapes are drawings, nothing to read.
         text.lines().filter(|line| !line.starts_with("<path ")).collect::<Vec<_>>().join("\n")
     };
-    path(&text).replace(&assets, "/assets/VERSION/")
+    path(&text).replace(&assets, "/assets/VERSION/").replace(&format!("v={version}"), "v=VERSION")
 }
 
 fn held() -> Frame {
@@ -161,11 +162,32 @@ fn a_held_estate_says_so_first_on_every_page() {
         operation::list(&frame, &s::operations(), None),
     ] {
         let text = markup.into_string();
-        assert!(text.starts_with("<section class=\"banner warn\" aria-label=\"Held\">"), "{text}");
+        let first = text.split_once("<section").map_or("", |(_, rest)| rest);
+        assert!(first.starts_with(" class=\"banner warn\" aria-label=\"Held\">"), "{text}");
         assert!(text.contains("wrokers"), "{text}");
     }
     let plan = plan::content(&frame, &s::plan(), s::NOW - 3, None).into_string();
     assert!(plan.contains("type=\"submit\" disabled"), "{plan}");
+}
+
+#[test]
+fn a_plan_that_is_read_is_told_of_a_hold_and_of_a_newer_plan() {
+    let (free, held, now) = (s::frame(), held(), s::plan());
+    let along = |frame: &Frame, seen: &str| plan::along(frame, &now, seen).into_string();
+    // What is sent takes the place of what stands on the page.
+    let page = plan::content(&free, &now, s::NOW - 3, None).into_string();
+    for id in ["notices", "outlook", "begin", "stale"] {
+        assert_eq!(page.matches(&format!(" id=\"{id}\"")).count(), 1, "{id} in {page}");
+    }
+    let text = along(&held, &now.id);
+    assert!(text.contains("type=\"submit\" disabled") && text.contains("until it is released"), "{text}");
+    assert!(text.contains("stock count in Graz") && !text.contains("moved on"), "{text}");
+    let text = along(&free, &now.id);
+    assert!(!text.contains(" disabled") && !text.contains("released") && !text.contains("moved on"), "{text}");
+    let text = along(&free, "p-before");
+    assert!(text.contains("moved on") && !text.contains(" disabled"), "{text}");
+    let reader = along(&Frame { operate: false, ..held }, &now.id);
+    assert!(!reader.contains("<button class=\"primary"), "{reader}");
 }
 
 #[test]

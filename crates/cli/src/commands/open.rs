@@ -30,7 +30,7 @@ pub async fn open(cli: &Cli, environment: &EnvironmentName) -> Result<u8, Failur
 pub fn open_console(cli: &Cli) -> Result<u8, Failure> {
     let Some(estate) = open_there(cli)? else { return Err(no_server()) };
     let server = locks::server(&estate.state).filter(|server| !server.listen.is_empty()).ok_or_else(no_server)?;
-    let console = format!("http://{}", server.listen);
+    let console = console(&server);
     // As with first passwords: people are shown what lets them in, programs are not.
     if cli.json {
         printer::json(&json!({ "version": 1, "console": console }));
@@ -44,7 +44,21 @@ pub fn open_console(cli: &Cli) -> Result<u8, Failure> {
 /// A link that logs in to the console of `server`, once and within ten minutes.
 pub fn login_link(estate: &Estate, server: &ServerFile) -> Result<String, Failure> {
     let code = make_login_code(&estate.store, now())?;
-    Ok(format!("http://{}/login?code={code}", server.listen))
+    Ok(format!("{}/login?code={code}", console(server)))
+}
+
+/// Where people reach the console of `server`: over TLS if it offers that. Of a server that listens on all
+/// addresses this machine's name is told.
+fn console(server: &ServerFile) -> String {
+    let Some(tls) = &server.tls else { return format!("http://{}", server.listen) };
+    match tls.parse::<std::net::SocketAddr>() {
+        Ok(at) if at.ip().is_unspecified() => {
+            let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let name = if name.trim().is_empty() { "localhost" } else { name.trim() };
+            format!("https://{name}:{}", at.port())
+        }
+        _ => format!("https://{tls}"),
+    }
 }
 
 fn no_server() -> Failure {

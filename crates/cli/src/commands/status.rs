@@ -11,7 +11,7 @@ use springtide_core::check::{CheckedEnvironment, CheckedEstate};
 use springtide_core::names::EnvironmentName;
 use springtide_core::observe::{Observation, Observed, WorkloadObservation, WorkloadState};
 use springtide_core::plan::environment::base_url;
-use springtide_core::role::Role;
+use springtide_core::role::{ByRole, Role};
 use springtide_server::Estate;
 
 use self::word::{Word, tone, word};
@@ -205,7 +205,7 @@ fn head(name: &EnvironmentName, word: Word, seen: &Observation, declared: Option
 /// Columns below which memory and restarts make room for the reason.
 const NARROW: usize = 90;
 
-fn roles(order: &[Role], seen: &BTreeMap<Role, WorkloadObservation>) -> String {
+fn roles(order: &[Role], seen: &ByRole<WorkloadObservation>) -> String {
     let narrow = printer::width().is_some_and(|width| width < NARROW);
     let rows = order.iter().map(|role| {
         let Some(it) = seen.get(role) else {

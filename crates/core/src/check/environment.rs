@@ -10,7 +10,7 @@ use crate::merge::Layers;
 use crate::names::{EnvironmentName, HostName, ModuleName};
 use crate::series::{Series, Standing};
 use crate::spec::suggest::{listed, nearest};
-use crate::spec::{DriftRule, RawBaseline, RawEnvironment, RawPlacement, RawResources, Stage, Tier};
+use crate::spec::{DriftRule, RawBaseline, RawEnvironment, RawPlacement, RawResources, RehearsalRule, Stage, Tier};
 use crate::units::{Money, Span};
 
 /// Module that every environment gets: the jobs role serves it.
@@ -109,6 +109,10 @@ pub(super) fn checked(
         backup,
         objectives,
         drift: layers.pick("drift", |l| l.drift).map_or(DriftRule::Heal, |(rule, _)| *rule),
+        rehearsal: layers.pick("rehearsal", |l| l.rehearsal).map_or(
+            if stage == Stage::Production { RehearsalRule::Refused } else { RehearsalRule::Allowed },
+            |(rule, _)| *rule,
+        ),
         protected: layers.pick("protected", |l| l.protected).map_or(stage == Stage::Production, |(p, _)| *p),
     })
 }

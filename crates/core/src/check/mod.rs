@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use crate::spec::{DriftRule, DriverKind, PeakKind, RestoreTest, Stage, Tier};
+pub use crate::spec::{DriftRule, DriverKind, PeakKind, RehearsalRule, RestoreTest, Stage, Tier};
 pub use codes::{EXPLANATIONS, Explanation, explanation};
 pub use report::{CheckErrors, Diagnostic, Report};
 pub use rules::check;
@@ -99,6 +99,8 @@ pub struct CheckedEnvironment {
     pub protected: bool,
     /// What the server does with drift.
     pub drift: DriftRule,
+    /// Whether load may be rehearsed on it.
+    pub rehearsal: RehearsalRule,
 }
 
 /// Worker counts that people fixed; `None` leaves the decision to capacity planning.

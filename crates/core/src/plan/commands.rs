@@ -215,9 +215,10 @@ pub const COMMANDS: &[Explanation] = &[
     ),
     row(
         "E0924",
-        "the server listens on loopback only",
-        "Its API can change everything and is plain HTTP, so it is not put on a network. Nothing was changed. Listen on \
-         127.0.0.1 or ::1, and reach it from elsewhere through a tunnel such as `ssh -L`.",
+        "the server listens on loopback, or over TLS",
+        "Its API can change everything, so it is not put on a network in plain HTTP. Nothing was changed. Listen on \
+         127.0.0.1 or ::1, and reach it from elsewhere through a tunnel such as `ssh -L`; or name a certificate and its \
+         key: `springtide serve --listen 0.0.0.0:7979 --tls-cert FILE --tls-key FILE`.",
     ),
     row(
         "E0925",
@@ -231,6 +232,13 @@ pub const COMMANDS: &[Explanation] = &[
         "`springtide recover` puts the newest copy of the store that is whole in the place of one that is damaged or gone. \
          The store is whole, or there is no copy of it. Nothing was changed. A server makes copies at its start and every \
          hour, in the folder backups of the state folder, and keeps three.",
+    ),
+    row(
+        "E0927",
+        "certificate and key cannot be used",
+        "`springtide serve` answers over TLS with a certificate (with its chain) and its private key, PEM files both. One \
+         of them is missing or holds something else, the key is another certificate's, or everybody on this machine may \
+         read it. Nothing was changed. Name the right files, and `chmod 600` the key.",
     ),
     row(
         "E0930",
@@ -325,5 +333,35 @@ pub const COMMANDS: &[Explanation] = &[
         "E0951",
         "there is no such user",
         "The environment's database has no user of this login or number. Inactive users count. Nothing was changed.",
+    ),
+    row(
+        "E0960",
+        "there is no such profile",
+        "A profile says who comes how often. Some are built in (`holiday`, `quiet`, `quarter-end`, `counting`); a name \
+         with a `/` in it, or one that ends in .yaml, is a file of yours. Nothing was started.",
+    ),
+    row(
+        "E0961",
+        "the profile cannot be used",
+        "The file cannot be read, has a mistake at the place that is named, or would bring more arrivals than a run may \
+         have. Nothing was started. The built-in profiles in crates/rehearse/profiles show every key.",
+    ),
+    row(
+        "E0962",
+        "the ledger cannot be opened",
+        "A run writes down what was acknowledged to it. The file cannot be made or read, or another run writes to it. \
+         Nothing was started. Name another file.",
+    ),
+    row(
+        "E0963",
+        "the ledger cannot be written",
+        "The disk under it is full or broken. The run was stopped, because acts that nobody can judge prove nothing. What \
+         was acknowledged before is in the ledger, and `springtide rehearse check` compares it. Make room and run again.",
+    ),
+    row(
+        "E0964",
+        "the ledger is damaged",
+        "A line is not as it was written, is missing or stands at another place, so it is no evidence any more. Only a \
+         last line that was cut off is taken for what it is: the end of a run that died. Nothing was compared.",
     ),
 ];

@@ -4,8 +4,6 @@
 //! and observations are taken apart field by field, so a new field breaks the build until someone
 //! decides.
 
-use std::collections::BTreeMap;
-
 use serde::{Serialize, Serializer};
 
 use super::sight::Seen;
@@ -16,7 +14,7 @@ use crate::names::EnvironmentName;
 use crate::observe::{
     DatabaseObservation, EnvironmentObservation, HostFacts, Observation, WorkloadObservation, WorkloadState,
 };
-use crate::role::Role;
+use crate::role::ByRole;
 use crate::series::Series;
 
 /// Collects what a plan is made from, while it is made.
@@ -93,7 +91,7 @@ impl<'a> Stable<'a> {
     }
 }
 
-struct Workloads<'a>(&'a BTreeMap<Role, WorkloadObservation>);
+struct Workloads<'a>(&'a ByRole<WorkloadObservation>);
 
 impl Serialize for Workloads<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {

@@ -4,14 +4,11 @@
 //! Estate, observation and secrets are gone through once, all in the order of names; so a large
 //! estate costs no more per environment than a small one.
 
-use std::collections::btree_set;
-use std::iter::Peekable;
-
 use crate::check::CheckedEstate;
 use crate::layout::Slot;
 use crate::names::EnvironmentName;
 use crate::observe::{EnvironmentObservation, Observation};
-use crate::workload::{SecretName, SecretRef};
+use crate::workload::SecretName;
 
 /// What was seen of one environment.
 #[derive(Clone, Copy, Default)]
@@ -36,7 +33,8 @@ impl<'a> Sight<'a> {
         let mut order: Vec<usize> = (0..estate.environments.len()).collect();
         order.sort_unstable_by_key(|index| name_of(index));
         let mut observed = seen.environments.iter().peekable();
-        let mut whole = Whole { secrets: seen.secrets.iter().peekable() }.peekable();
+        let made_at_once: Vec<_> = SecretName::ENVIRONMENT.into_iter().filter(|name| is_made_at_once(*name)).collect();
+        let mut whole = seen.secrets.that_have(&made_at_once).peekable();
         // Asked in the order of names only.
         let mut secrets = |name: &EnvironmentName| {
             while whole.next_if(|other| *other < name).is_some() {}
@@ -62,30 +60,6 @@ impl<'a> Sight<'a> {
 
     pub fn is_free(&self, slot: Slot) -> bool {
         !self.taken[usize::from(slot.0)]
-    }
-}
-
-/// Names of environments that have all their secrets, in order; the secrets lie sorted by owner.
-struct Whole<'a> {
-    secrets: Peekable<btree_set::Iter<'a, SecretRef>>,
-}
-
-impl<'a> Iterator for Whole<'a> {
-    type Item = &'a EnvironmentName;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let wanted = SecretName::ENVIRONMENT.into_iter().filter(|name| is_made_at_once(*name)).count();
-        loop {
-            let first = self.secrets.next()?;
-            let Some(owner) = &first.environment else { continue };
-            let mut count = usize::from(is_made_at_once(first.name));
-            while let Some(next) = self.secrets.next_if(|next| next.environment.as_ref() == Some(owner)) {
-                count += usize::from(is_made_at_once(next.name));
-            }
-            if count == wanted {
-                return Some(owner);
-            }
-        }
     }
 }
 

@@ -122,6 +122,16 @@ pub enum DriftRule {
     Report,
 }
 
+/// Whether load may be rehearsed on an environment: a rehearsal writes orders, transfers and users into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RehearsalRule {
+    /// It may be; for production only by who also says so in the command.
+    Allowed,
+    /// It may not be.
+    Refused,
+}
+
 /// What every environment gets unless it says otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[garde(allow_unvalidated)]
@@ -152,6 +162,8 @@ pub struct RawBaseline {
     pub protected: Option<bool>,
     /// What the server does with drift, that is, when somebody changed what runs; default `heal`.
     pub drift: Option<DriftRule>,
+    /// Whether load may be rehearsed on it; default: production refuses it.
+    pub rehearsal: Option<RehearsalRule>,
 }
 
 /// One environment: one Odoo with its own database.
@@ -194,6 +206,8 @@ pub struct RawEnvironment {
     pub protected: Option<bool>,
     /// What the server does with drift, that is, when somebody changed what runs; default `heal`.
     pub drift: Option<DriftRule>,
+    /// Whether load may be rehearsed on it; default: production refuses it.
+    pub rehearsal: Option<RehearsalRule>,
 }
 
 /// Odoo's series and modules.

@@ -162,7 +162,7 @@ impl World {
                 (seen.data, seen.data_major) = (false, None);
             }
             Action::RemoveSecrets { environment } => {
-                self.seen.secrets.retain(|secret| secret.environment.as_ref() != Some(&environment));
+                self.seen.secrets.remove_all(&environment);
             }
             Action::Forget { environment, .. } => {
                 self.seen.environments.remove(&environment);

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// How long things took.
+/// An hour in microseconds: longer than any limit of a client.
+const LONGEST: u64 = 3_600_000_000;
+
+/// How long things took; more than an hour is an hour.
 #[derive(Debug, Clone)]
 pub struct Times {
     histogram: Histogram<u64>,
@@ -20,8 +23,8 @@ impl Times {
     /// One more.
     pub fn record(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        // An hour is longer than any limit of a client; beyond it the histogram would only grow.
-        self.histogram.saturating_record(micros.min(3_600_000_000));
+        // Not `saturating_record`, which cuts at what the histogram holds so far instead of growing.
+        self.histogram.record(micros.min(LONGEST)).expect("it grows by itself, and an hour is far from its end");
     }
 
     /// How many.

@@ -83,7 +83,7 @@ pub enum ProfileError {
         reason: String,
     },
     /// The text is not a profile.
-    #[error("{file}:{line}:{column}: {message}")]
+    #[error("{}: {message}; nothing was started", place(file, *line, *column))]
     Invalid {
         /// Name of the profile or of its file.
         file: String,
@@ -94,6 +94,10 @@ pub enum ProfileError {
         /// What is wrong and what is valid.
         message: String,
     },
+}
+
+fn place(file: &str, line: u64, column: u64) -> String {
+    if line == 0 { file.to_owned() } else { format!("{file}:{line}:{column}") }
 }
 
 impl ProfileError {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::{Extension, Form};
 use serde::Deserialize;
 use springtide_api::ApproveRequest;
 
@@ -13,7 +13,10 @@ use super::pages::login;
 use super::shown::theme;
 use crate::http::auth::Who;
 use crate::http::problem::Refused;
+use crate::http::tls::OverTls;
 use crate::http::{App, session, view};
+
+const YEAR_S: i64 = 365 * 86_400;
 
 /// Fields of a form, in order; one may come several times.
 type Fields = Vec<(String, String)>;
@@ -70,11 +73,10 @@ pub async fn release(State(app): State<Arc<App>>, who: Who, Form(fields): Form<F
 }
 
 /// `POST /theme`: the look is kept in a cookie of its own.
-pub async fn look(Form(fields): Form<Fields>) -> Response {
+pub async fn look(tls: Option<Extension<OverTls>>, Form(fields): Form<Fields>) -> Result<Response, Refused> {
     let theme = super::frame::Theme::parse(field(&fields, "theme"));
-    let cookie = format!("springtide_theme={}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Strict", theme.as_str());
-    let value = HeaderValue::from_str(&cookie).unwrap_or_else(|_| HeaderValue::from_static("springtide_theme=system"));
-    ([(header::SET_COOKIE, value)], back(&fields)).into_response()
+    let cookie = session::cookie("springtide_theme", theme.as_str(), YEAR_S, tls.is_some())?;
+    Ok(([(header::SET_COOKIE, cookie)], back(&fields)).into_response())
 }
 
 /// What stands in a log-in link.
@@ -91,11 +93,12 @@ pub async fn enter(headers: HeaderMap, Query(link): Query<Link>) -> Response {
 /// `POST /login`
 pub async fn log_in(
     State(app): State<Arc<App>>,
+    tls: Option<Extension<OverTls>>,
     headers: HeaderMap,
     Form(link): Form<Link>,
 ) -> Result<Response, Refused> {
     let code = link.code.unwrap_or_default();
-    match session::begin(&app, code.trim())? {
+    match session::begin(&app, code.trim(), tls.is_some())? {
         Some(cookie) => Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()),
         None => {
             let trouble = "This code is unknown, was used, or has expired. A new link opens the console:";

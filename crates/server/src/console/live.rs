@@ -16,11 +16,11 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::Console;
 use super::frame::{Theme, plan_entry};
-use super::pages::plan::stale;
+use super::pages::plan::along;
 use super::shown::Shown;
-use crate::http::App;
-use crate::http::auth::who;
+use crate::http::auth::{until_refused, who};
 use crate::http::problem::Refused;
+use crate::http::{App, view};
 
 /// Pause between two looks at a log, and at the session.
 const LOOK: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub enum Followed {
     /// The live region of a page.
     Page(Shown),
-    /// Whether a plan is still the one that was shown.
+    /// Whether a plan is still the one that was shown, and whether anything can be begun.
     Plan(String),
 }
 
@@ -55,8 +55,14 @@ pub fn follow(
     let (send, receive) = mpsc::channel(1);
     let (console, same) = (console.clone(), version == super::assets::version());
     tokio::spawn(async move {
-        if !same || run(&app, &console, &headers, &what, &send).await == End::Session {
-            let _ = send.send(Ok(Event::default().event("reload").data("reload"))).await;
+        let end = tokio::select! {
+            end = run(&app, &console, &headers, &what, &send), if same => end,
+            () = until_refused(&app, &headers), if same => End::Session,
+            else => End::Version,
+        };
+        if end != End::Gone {
+            // Who takes nothing is not waited for.
+            let _ = send.send_timeout(Ok(Event::default().event("reload").data("reload")), GATHER).await;
         }
         drop(place);
     });
@@ -71,6 +77,8 @@ type Told = Result<Event, Infallible>;
 enum End {
     /// The session did.
     Session,
+    /// The page is of another version of the console.
+    Version,
     /// The reader went, or the server goes.
     Gone,
 }
@@ -91,7 +99,7 @@ async fn run(app: &Arc<App>, console: &Console, headers: &HeaderMap, what: &Foll
         if let Some(who) = who.filter(|_| due) {
             let made = match what {
                 Followed::Page(shown) => page(app, console, shown, &who).await,
-                Followed::Plan(seen) => Ok(plan(app, seen)),
+                Followed::Plan(seen) => plan(app, seen, &who),
             };
             // What cannot be read now may be read the next time; the page keeps what it has.
             if let Ok(made) = made {
@@ -134,9 +142,8 @@ async fn page(
     Ok(html! { (live) (plan_entry(shown.section(), frame.waiting, true)) })
 }
 
-fn plan(app: &App, seen: &str) -> Markup {
-    match app.control.snapshot() {
-        Some(snapshot) if snapshot.plan.id != seen => stale(&snapshot.plan.id),
-        _ => html! {},
-    }
+fn plan(app: &App, seen: &str, who: &crate::http::auth::Who) -> Result<Markup, Refused> {
+    let Some(snapshot) = app.control.snapshot() else { return Ok(html! {}) };
+    let frame = Shown::Plan(None).frame(app, who, Theme::System, snapshot.at)?;
+    Ok(along(&frame, &view::plan(&snapshot), seen))
 }

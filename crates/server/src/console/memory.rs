@@ -100,7 +100,7 @@ mod tests {
             certificate: None,
             destroying: None,
             database: Observed::Unknown("not asked".into()),
-            workloads: [(Role::Web, web)].into(),
+            workloads: [(Role::Web, web)].into_iter().collect(),
             route: Observed::Unknown("not asked".into()),
         };
         let environments = [("prod".parse().unwrap(), environment)].into();

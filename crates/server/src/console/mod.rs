@@ -34,7 +34,6 @@ use springtide_api::Problem;
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
-use self::frame::Theme;
 use self::live::{Followed, follow};
 use self::memory::Samples;
 use self::shown::{Shown, theme};
@@ -101,9 +100,9 @@ pub fn router(console: Console) -> Router<Arc<App>> {
         .layer(map_response(|answer: Response| async move { guarded(answer) }))
 }
 
-/// Shows a problem to people.
-pub fn problem(problem: &Problem) -> Response {
-    guarded(pages::problem::page(Theme::System, problem).into_response())
+/// Shows a problem to people, in the look that they chose.
+pub fn problem(problem: &Problem, headers: &HeaderMap) -> Response {
+    guarded(pages::problem::page(theme(headers), problem).into_response())
 }
 
 fn guarded(mut answer: Response) -> Response {

@@ -1,13 +1,10 @@
 //! The loop: hints every second, a full pass when one of them or somebody asks, and at the latest every
 //! ten seconds. Durations are measured by a clock that never jumps.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use springtide_core::digest::Digest;
-use springtide_core::observe::WorkloadState;
-use springtide_core::workload::WorkloadId;
+use springtide_core::digest::{Digest, Digester};
 use tokio::time::Instant;
 
 use super::work::ready;
@@ -19,8 +16,9 @@ const MOST_AT_ONCE: usize = 20;
 /// Time between two copies of the store.
 const BACKUP: Duration = Duration::from_secs(3600);
 
-/// What hints are compared by: the file, and of every workload what it runs with and whether it is up.
-type Hint = (Option<Digest>, BTreeMap<WorkloadId, (Digest, WorkloadState, Option<i32>)>);
+/// What hints are compared by: the file, and of every workload what it runs with and whether it is up, as
+/// digests.
+type Hint = (Option<Digest>, Digest);
 
 impl Control {
     /// Keeps the estate until it is told to stop ([`Control::stop`]) or another server takes over.
@@ -100,8 +98,9 @@ impl Control {
     /// What can be seen cheaply; none if the driver could not look.
     async fn hint(&self) -> Option<Hint> {
         let seen = tokio::time::timeout(Duration::from_secs(5), self.estate.driver.observe()).await.ok()?.ok()?;
-        let seen = seen.workloads.into_iter().map(|(id, it)| (id, (it.digest, it.state, it.pid))).collect();
-        Some((self.file_digest(), seen))
+        let mut runs = Digester::default();
+        seen.workloads.iter().for_each(|(id, it)| runs.add(&(id, it.digest, it.state, it.pid)));
+        Some((self.file_digest(), runs.digest()))
     }
 
     /// Hands events on to those who follow: ours at once, those of other processes within a second.

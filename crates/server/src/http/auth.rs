@@ -162,6 +162,21 @@ pub fn who(app: &App, headers: &HeaderMap) -> Result<Option<Who>, Refused> {
     }
 }
 
+/// Waits until what `headers` show is good no more: revoked, expired, or a session that ended. Beside this a
+/// stream is made, so that it ends soon, also while its reader takes nothing.
+pub async fn until_refused(app: &App, headers: &HeaderMap) {
+    loop {
+        tokio::time::sleep(app.limits.recognise).await;
+        match who(app, headers) {
+            Ok(Some(_)) => {}
+            Ok(None) => return,
+            Err(refused) if refused.problem().status == StatusCode::UNAUTHORIZED.as_u16() => return,
+            // The store cannot be asked just now.
+            Err(_) => {}
+        }
+    }
+}
+
 /// The secret of the session in the cookies.
 pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());

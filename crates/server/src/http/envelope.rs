@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
@@ -30,7 +30,7 @@ pub async fn envelope(State(app): State<Arc<App>>, request: Request, next: Next)
     let number = number();
     let began = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let for_people = !path.starts_with("/api/");
+    let for_people = (!path.starts_with("/api/")).then(|| request.headers().clone());
     // An answer that goes on, such as the stream of events, is over for this as soon as it begins.
     let run = tokio::time::timeout(app.limits.within, AssertUnwindSafe(next.run(request)).catch_unwind());
     let mut answer = match run.await {
@@ -47,7 +47,7 @@ pub async fn envelope(State(app): State<Arc<App>>, request: Request, next: Next)
         }
     };
     if answer.status().is_client_error() || answer.status().is_server_error() {
-        answer = told(&app, answer, &number, for_people);
+        answer = told(&app, answer, &number, for_people.as_ref());
     }
     let status = answer.status().as_u16();
     tracing::debug!(request = number, %method, path, status, ms = began.elapsed().as_millis() as u64, "answered");
@@ -60,11 +60,11 @@ pub async fn envelope(State(app): State<Arc<App>>, request: Request, next: Next)
     answer
 }
 
-/// Writes a problem out: as JSON, or for people as a page if there is one.
-fn told(app: &App, mut answer: Response, number: &str, for_people: bool) -> Response {
+/// Writes a problem out: as JSON, or for people, who asked with these headers, as a page if there is one.
+fn told(app: &App, mut answer: Response, number: &str, for_people: Option<&HeaderMap>) -> Response {
     let status = answer.status();
     let told = answer.extensions_mut().remove::<Box<Problem>>();
-    if told.is_none() && for_people {
+    if told.is_none() && for_people.is_some() {
         // A page that tells it by itself.
         return answer;
     }
@@ -77,8 +77,8 @@ fn told(app: &App, mut answer: Response, number: &str, for_people: bool) -> Resp
     if status.is_server_error() {
         tracing::warn!(request = number, code = problem.code, detail = problem.detail, "failed");
     }
-    if let Some(page) = app.page.filter(|_| for_people) {
-        let mut page = page(&problem);
+    if let Some((page, asked)) = app.page.zip(for_people) {
+        let mut page = page(&problem, asked);
         *page.status_mut() = status;
         page.headers_mut().extend(answer.headers().clone());
         return page;

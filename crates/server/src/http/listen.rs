@@ -7,13 +7,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
+
+use super::tls::{OverTls, Tls};
 
 /// Longest time for the head of a request.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -24,8 +27,20 @@ const LAST: Duration = Duration::from_secs(3);
 /// Largest head, bytes.
 const HEAD_BYTES: usize = 64 << 10;
 
-/// Serves `router` until `stop` is done.
+/// Serves `router` in plain HTTP until `stop` is done.
 pub async fn listen(listener: TcpListener, router: Router, stop: impl Future<Output = ()>, head_within: Duration) {
+    listen_with(None, listener, router, stop, head_within).await;
+}
+
+/// Serves `router` until `stop` is done, over TLS if there is a certificate.
+pub async fn listen_with(
+    tls: Option<Tls>,
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()>,
+    head_within: Duration,
+) {
+    let router = if tls.is_some() { router.layer(Extension(OverTls)) } else { router };
     let room = Arc::new(Semaphore::new(MOST));
     let (tell, told) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -43,7 +58,17 @@ pub async fn listen(listener: TcpListener, router: Router, stop: impl Future<Out
         match accepted {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true);
-                connections.spawn(connection(stream, router.clone(), told.clone(), place.ok(), head_within));
+                let (router, told, tls) = (router.clone(), told.clone(), tls.as_ref().map(Tls::acceptor));
+                connections.spawn(async move {
+                    let _place = place;
+                    let Some(tls) = tls else { return connection(stream, router, told, head_within).await };
+                    // Who does not get through the handshake takes no longer than who sends no head.
+                    match tokio::time::timeout(head_within, tls.accept(stream)).await {
+                        Ok(Ok(stream)) => connection(stream, router, told, head_within).await,
+                        Ok(Err(error)) => tracing::debug!(%error, "no TLS with a client"),
+                        Err(_) => tracing::debug!("a client did not finish its TLS handshake"),
+                    }
+                });
             }
             // No file left to open: those that are open go on, and end some time.
             Err(error) => {
@@ -59,10 +84,9 @@ pub async fn listen(listener: TcpListener, router: Router, stop: impl Future<Out
 }
 
 async fn connection(
-    stream: tokio::net::TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     mut told: watch::Receiver<bool>,
-    _place: Option<tokio::sync::OwnedSemaphorePermit>,
     head_within: Duration,
 ) {
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {

@@ -17,6 +17,7 @@ mod repeat;
 mod routes;
 pub mod session;
 mod tagged;
+pub mod tls;
 pub mod view;
 
 use std::collections::BTreeSet;
@@ -24,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use springtide_api::Problem;
@@ -54,8 +55,10 @@ pub struct Limits {
     pub rate_others: (u32, u32),
     /// Streams of events at once.
     pub streams: usize,
-    /// Pause after which a stream says that it is alive, and looks whether its token still is good.
+    /// Pause after which a stream says that it is alive.
     pub keep_alive: Duration,
+    /// Pause between two looks whether the token or session of a stream still is good.
+    pub recognise: Duration,
 }
 
 impl Default for Limits {
@@ -68,12 +71,13 @@ impl Default for Limits {
             rate_others: (50, 10),
             streams: 64,
             keep_alive: Duration::from_secs(15),
+            recognise: Duration::from_secs(5),
         }
     }
 }
 
-/// Shows a problem to people.
-pub type Page = fn(&Problem) -> Response;
+/// Shows a problem to people, in the look that the headers of their request ask for.
+pub type Page = fn(&Problem, &HeaderMap) -> Response;
 
 /// What handlers and pages work with.
 pub struct App {

@@ -162,3 +162,16 @@ async fn a_token_is_shown_once_and_is_good_until_revoked() {
         assert_eq!(rig.post("/api/v1/tokens", &wrong).await.0, 422, "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn a_problem_is_shown_in_the_theme_that_its_reader_chose() {
+    let rig = Rig::new().await;
+    for (cookie, theme) in
+        [("springtide_theme=dark", "dark"), ("springtide_theme=light", "light"), ("other=dark", "system")]
+    {
+        let answer = rig.bare("GET", "/nothing-here").header("cookie", cookie).send().await.unwrap();
+        assert_eq!(answer.status(), 404);
+        let text = answer.text().await.unwrap();
+        assert!(text.contains("E0939") && text.contains(&format!("data-theme=\"{theme}\"")), "{cookie}: {text}");
+    }
+}

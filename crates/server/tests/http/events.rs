@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::Response;
+use reqwest::{RequestBuilder, Response};
 use serde_json::json;
+use springtide_api::Scope;
+use springtide_server::http::credentials::{COOKIE, begin_session, make_login_code, make_token};
 use springtide_server::http::{Limits, listen};
+use springtide_server::store::tokens::hash;
 use springtide_server::store::{EventKind, NewEvent};
 
 use crate::rig::{Rig, now, told, wide};
@@ -16,7 +19,27 @@ struct Stream {
 
 impl Stream {
     async fn open(rig: &Rig, after: Option<u64>, query: &str) -> Self {
-        let mut request = rig.ask("GET", &format!("/api/v1/events{query}")).header("accept", "text/event-stream");
+        Self::begin(rig.ask("GET", &format!("/api/v1/events{query}")), after).await
+    }
+
+    async fn open_with(rig: &Rig, token: &str, query: &str) -> Self {
+        Self::begin(rig.bare("GET", &format!("/api/v1/events{query}")).bearer_auth(token), None).await
+    }
+
+    /// Whether it ends within a time; what it still sends is kept.
+    async fn ends(&mut self, within: Duration) -> bool {
+        let end = tokio::time::Instant::now() + within;
+        loop {
+            match tokio::time::timeout_at(end, self.answer.chunk()).await {
+                Ok(Ok(Some(chunk))) => self.text.push_str(std::str::from_utf8(&chunk).unwrap()),
+                Ok(_) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+
+    async fn begin(request: RequestBuilder, after: Option<u64>) -> Self {
+        let mut request = request.header("accept", "text/event-stream");
         if let Some(after) = after {
             request = request.header("last-event-id", after);
         }
@@ -131,23 +154,97 @@ async fn a_reader_that_lags_gets_everything_all_the_same() {
     assert!(lagged > 0, "the reader was slow enough to be told");
 }
 
+/// A look at every token and session ten times a second.
+fn looking() -> Limits {
+    Limits { recognise: Duration::from_millis(100), ..wide() }
+}
+
 #[tokio::test]
 async fn a_stream_ends_with_its_token() {
-    let limits = Limits { keep_alive: Duration::from_millis(200), ..wide() };
-    let rig = Rig::with(limits, listen::HEAD_WITHIN).await;
-    let mut stream = Stream::open(&rig, None, "").await;
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    note(&rig, 1);
-    assert!(stream.next().await.is_some(), "as long as it is good it goes on");
+    let rig = Rig::with(looking(), listen::HEAD_WITHIN).await;
     let store = &rig.control.estate().store;
-    let id = store.tokens().unwrap()[0].id.clone();
-    store.revoke_token(&id, now()).unwrap();
+    let made = |seconds| make_token(store, "short", Scope::Read, seconds, now()).unwrap();
+    let (revoked, expired) = (made(3600), made(2));
+    let mut stays = Stream::open(&rig, None, "").await;
+    let mut first = Stream::open_with(&rig, &revoked.secret, "").await;
+    let mut second = Stream::open_with(&rig, &expired.secret, "").await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let newest = store.newest_event().unwrap();
     note(&rig, 1);
-    while let Some((id, ..)) = stream.next().await {
-        assert!(id <= newest, "{id} came after the token was revoked");
+    for stream in [&mut stays, &mut first, &mut second] {
+        assert!(stream.next().await.is_some(), "as long as it is good it goes on");
+        assert!(!stream.ends(Duration::from_millis(100)).await);
     }
+    store.revoke_token(&revoked.token.id, now()).unwrap();
+    assert!(first.ends(Duration::from_secs(5)).await, "revoked");
+    assert!(second.ends(Duration::from_secs(5)).await, "expired");
+    note(&rig, 1);
+    assert!(stays.next().await.is_some() && !stays.ends(Duration::from_millis(300)).await, "another's token is good");
+}
+
+/// The control: it is this look that ends them, and nothing else.
+#[tokio::test]
+async fn a_stream_that_is_not_looked_at_goes_on() {
+    let limits = Limits { recognise: Duration::from_secs(3600), ..wide() };
+    let rig = Rig::with(limits, listen::HEAD_WITHIN).await;
+    let store = &rig.control.estate().store;
+    let token = make_token(store, "short", Scope::Read, 3600, now()).unwrap();
+    let mut stream = Stream::open_with(&rig, &token.secret, "").await;
+    store.revoke_token(&token.token.id, now()).unwrap();
+    note(&rig, 1);
+    assert!(stream.next().await.is_some() && !stream.ends(Duration::from_secs(1)).await);
+}
+
+#[tokio::test]
+async fn a_stream_whose_reader_takes_nothing_ends_with_its_token_too() {
+    let rig = Rig::with(Limits { streams: 1, ..looking() }, listen::HEAD_WITHIN).await;
+    let store = &rig.control.estate().store;
+    let token = make_token(store, "slow", Scope::Read, 3600, now()).unwrap();
+    let _unread = Stream::open_with(&rig, &token.secret, "").await;
+    for _ in 0..60 {
+        note(&rig, 100);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let ask = || rig.ask("GET", "/api/v1/events").header("accept", "text/event-stream");
+    assert_eq!(told(ask()).await.0, 503, "its place is taken");
+    store.revoke_token(&token.token.id, now()).unwrap();
+    for _ in 0..100 {
+        if ask().send().await.unwrap().status() == 200 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("its place is not given back");
+}
+
+#[tokio::test]
+async fn a_live_page_ends_with_its_session() {
+    let rig = Rig::with(looking(), listen::HEAD_WITHIN).await;
+    let store = &rig.control.estate().store;
+    let session = || {
+        let code = make_login_code(store, now()).unwrap();
+        begin_session(store, &code, now()).unwrap().unwrap()
+    };
+    let open = async |secret: &str| {
+        let path = format!("/live/?v={}", springtide_server::console::assets::version());
+        let answer = rig.bare("GET", &path).header("cookie", format!("{COOKIE}={secret}")).send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["content-type"]),
+            (200, &"text/event-stream".parse().unwrap())
+        );
+        Stream { answer, text: String::new() }
+    };
+    let (one, other) = (session(), session());
+    let (mut ended, mut stays) = (open(&one).await, open(&other).await);
+    assert!(!ended.ends(Duration::from_millis(500)).await && !stays.ends(Duration::from_millis(10)).await);
+    store.end_session(&hash(&one)).unwrap();
+    assert!(ended.ends(Duration::from_secs(5)).await);
+    assert!(ended.text.contains("event: reload"), "the page is told to load itself again, which asks to log in");
+    assert!(!stays.ends(Duration::from_millis(500)).await, "another session goes on");
+}
+
+#[test]
+fn streams_are_looked_at_often_enough() {
+    assert!(Limits::default().recognise <= Duration::from_secs(10), "they end within 15 s");
 }
 
 #[tokio::test]

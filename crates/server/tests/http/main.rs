@@ -11,3 +11,4 @@ mod pages;
 mod plan;
 mod rig;
 mod schema;
+mod tls;

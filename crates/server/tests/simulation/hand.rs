@@ -9,7 +9,7 @@ use springtide_core::names::EnvironmentName;
 use springtide_core::observe::{DatabaseObservation, EnvironmentObservation, Observation, Observed};
 use springtide_core::plan::Action;
 use springtide_core::plan::wanted::{wanted, wanted_of_estate};
-use springtide_core::role::Role;
+use springtide_core::role::{ByRole, Role};
 use springtide_core::roles::{self, proxy};
 use springtide_core::sizing::SizedEnvironment;
 use springtide_core::workload::{SecretName, SecretRef, Volume, WorkloadId};
@@ -293,7 +293,7 @@ impl World for Hand {
         let inner = self.machine.inner();
         let mut environments = std::collections::BTreeMap::new();
         for record in records {
-            let workloads: std::collections::BTreeMap<_, _> = Role::ENVIRONMENT
+            let workloads: ByRole<_> = Role::ENVIRONMENT
                 .into_iter()
                 .filter_map(|role| Some((role, inner.observation(&WorkloadId::of(&record.name, role))?)))
                 .collect();
@@ -325,7 +325,7 @@ impl World for Hand {
         Ok(Observation {
             at: now,
             host: seen.host,
-            secrets: inner.secrets.clone(),
+            secrets: inner.secrets.iter().cloned().collect(),
             templates: inner.templates.keys().cloned().collect(),
             environments,
             estate: parts.filter_map(|role| Some((role, inner.observation(&WorkloadId::estate(role))?))).collect(),

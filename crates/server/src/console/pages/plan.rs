@@ -2,7 +2,8 @@
 //! environments; then the rest by environment.
 //!
 //! What is approved is what was shown: the form names the plan, and the server refuses it once the world has
-//! moved. The page itself does not change under the reader; it only tells that there is a newer plan.
+//! moved. The page itself does not change under the reader; it only tells, by [`along`], that there is a newer
+//! plan, and whether anything can be begun now.
 
 use maud::{Markup, html};
 use springtide_api::{EnvironmentPlanView, PlanStepView, PlanView, Risk, Verdict};
@@ -17,7 +18,7 @@ use crate::console::words::{Icon, Tone, icon, risk, verdict, word};
 pub fn content(frame: &Frame, plan: &PlanView, at: i64, only: Option<&str>) -> Markup {
     let empty = plan.environments.iter().all(|it| it.steps.is_empty() && it.waits.is_empty());
     html! {
-        (banners(frame))
+        (notices(frame, None))
         div.head {
             div.title {
                 h1 { "Plan" }
@@ -39,6 +40,23 @@ pub fn content(frame: &Frame, plan: &PlanView, at: i64, only: Option<&str>) -> M
             }
         }
     }
+}
+
+/// What changes on the page while plan `seen` is read and `plan` is the one that would be made now: whether
+/// that is another, and whether anything can be begun. The page's own functions make it, and it takes the place
+/// of what they made.
+pub fn along(frame: &Frame, plan: &PlanView, seen: &str) -> Markup {
+    html! {
+        @if plan.id != seen { (stale(&plan.id)) }
+        (notices(frame, Some("outerMorph")))
+        @if plan.id == seen { (outlook(frame, plan, Some("outerMorph"))) }
+        (begin(frame, plan.id == seen && plan.summary.destructive > 0, Some("outerMorph")))
+    }
+}
+
+/// What must be said first, in an element that can be sent anew.
+fn notices(frame: &Frame, swap: Option<&str>) -> Markup {
+    html! { div.stack #notices hx-swap-oob=[swap] { (banners(frame)) } }
 }
 
 /// What is sent when another plan would be made now than the one that is shown.
@@ -140,7 +158,6 @@ fn steps(frame: &Frame, plan: &PlanView, only: Option<&str>) -> Markup {
 fn approval(frame: &Frame, plan: &PlanView, only: Option<&str>) -> Markup {
     let names: Vec<&str> =
         plan.environments.iter().filter(|it| !it.steps.is_empty()).filter_map(|it| it.environment.as_deref()).collect();
-    let held = frame.held.is_some();
     let by_itself = |it: &EnvironmentPlanView| {
         matches!(it.verdict, Some(Verdict::GoOn | Verdict::Heal | Verdict::Running | Verdict::Finish))
     };
@@ -165,22 +182,39 @@ fn approval(frame: &Frame, plan: &PlanView, only: Option<&str>) -> Markup {
                 @if plan.summary.destructive > 0 {
                     label.check { input type="checkbox" name="destructive" value="yes" required; "I have read what is removed for good." }
                 }
-                @if !frame.operate {
-                    p { (word(Tone::Quiet, Icon::Question, "read only")) " This session may look and not approve." }
-                } @else if held {
-                    p { (word(Tone::Warn, Icon::Pause, "held")) " Nothing can be begun until it is released." }
-                } @else if plan.summary.interrupting > 0 {
-                    p.muted { "People are interrupted for about " (plan.summary.interruption_s) " s in all. It can be stopped between two steps." }
-                } @else {
-                    p.muted { "Nobody is interrupted. It can be stopped between two steps." }
-                }
+                (outlook(frame, plan, None))
             }
             footer {
-                @if frame.operate {
-                    button.primary.danger[plan.summary.destructive > 0] type="submit" disabled[held] { "Approve and begin" }
-                }
+                (begin(frame, plan.summary.destructive > 0, None))
                 (cli("springtide apply"))
             }
+        }
+    }
+}
+
+/// What approving would do to people, or why nothing can be approved.
+fn outlook(frame: &Frame, plan: &PlanView, swap: Option<&str>) -> Markup {
+    html! {
+        p #outlook hx-swap-oob=[swap] {
+            @if !frame.operate {
+                (word(Tone::Quiet, Icon::Question, "read only")) " This session may look and not approve."
+            } @else if frame.held.is_some() {
+                (word(Tone::Warn, Icon::Pause, "held")) " Nothing can be begun until it is released."
+            } @else if plan.summary.interrupting > 0 {
+                span.muted { "People are interrupted for about " (plan.summary.interruption_s) " s in all. It can be stopped between two steps." }
+            } @else {
+                span.muted { "Nobody is interrupted. It can be stopped between two steps." }
+            }
+        }
+    }
+}
+
+/// The button, for those who may press it; while the estate is held nobody can.
+fn begin(frame: &Frame, destructive: bool, swap: Option<&str>) -> Markup {
+    html! {
+        @if frame.operate {
+            button.primary.danger[destructive] #begin type="submit" disabled[frame.held.is_some()]
+                aria-describedby="outlook" hx-swap-oob=[swap] { "Approve and begin" }
         }
     }
 }

@@ -20,7 +20,7 @@ use utoipa::IntoParams;
 
 use super::operations::within;
 use crate::control::Event;
-use crate::http::auth::who;
+use crate::http::auth::until_refused;
 use crate::http::body::Query;
 use crate::http::cursor::{self, List};
 use crate::http::problem::Refused;
@@ -101,7 +101,10 @@ pub async fn events(
     let (send, receive) = mpsc::channel(BUFFER);
     let keep_alive = sse::KeepAlive::new().interval(app.limits.keep_alive);
     tokio::spawn(async move {
-        follow(&app, &headers, &wanted, after, &send).await;
+        tokio::select! {
+            () = follow(&app, &wanted, after, &send) => {}
+            () = until_refused(&app, &headers) => {}
+        }
         drop(place);
     });
     let stream: std::pin::Pin<Box<dyn Stream<Item = _> + Send>> =
@@ -131,11 +134,9 @@ async fn page(app: &Arc<App>, wanted: &Wanted, mut after: u64, limit: u32) -> Re
 
 type Told = Result<sse::Event, Infallible>;
 
-/// Sends what is wanted until the reader goes, its token is no good any more, or the store fails.
-async fn follow(app: &Arc<App>, headers: &HeaderMap, wanted: &Wanted, mut after: u64, to: &mpsc::Sender<Told>) {
+/// Sends what is wanted until the reader goes or the store fails.
+async fn follow(app: &Arc<App>, wanted: &Wanted, mut after: u64, to: &mpsc::Sender<Told>) {
     let mut coming = app.control.events();
-    let mut look = tokio::time::interval(app.limits.keep_alive);
-    look.tick().await;
     loop {
         // Everything that the store has and was not sent.
         loop {
@@ -152,12 +153,6 @@ async fn follow(app: &Arc<App>, headers: &HeaderMap, wanted: &Wanted, mut after:
             let event = tokio::select! {
                 event = coming.recv() => event,
                 () = to.closed() => return,
-                _ = look.tick() => {
-                    if !matches!(who(app, headers), Ok(Some(_))) {
-                        return;
-                    }
-                    continue;
-                }
             };
             match event {
                 Ok(event) if event.id <= after => {}
