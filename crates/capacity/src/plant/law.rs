@@ -80,7 +80,7 @@ mod tests {
         let beside = fit(&MEAN, Processors::Shared(2), 16, &points).unwrap();
         assert!(beside.sigma < 1e-3 && beside.kappa < 1e-3, "{beside:?}");
         // The control: the law alone calls the same curve contention.
-        assert!(Usl::fit(&points).unwrap().sigma > 0.2);
+        assert!(Usl::fit(&points).unwrap().inflation(8.0) > 2.0);
         assert_eq!(fit(&MEAN, Processors::Shared(2), 16, &[]), None);
     }
 }

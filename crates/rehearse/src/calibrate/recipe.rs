@@ -84,6 +84,8 @@ pub async fn run(
         return Err(CalibrateError::Measure(format!("{} is swept and must be measured as well", amount.swept)));
     }
     say("processor time without load".into());
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split_whitespace().next().unwrap_or("unknown").to_owned();
     let idle = idle(subject, amount.idle).await?;
     let mut classes = BTreeMap::new();
     for class in &amount.classes {
@@ -104,6 +106,10 @@ pub async fn run(
         100.0 * idle.app,
         100.0 * idle.db
     )];
+    // What waits for a processor that others use looks like waiting that needs none.
+    notes.push(format!(
+        "load average of the machine when it began: {load}; above 0.5 times are those of a busy machine"
+    ));
     let sweep_law = Usl::fit(&sweep);
     if sweep_law.is_none() {
         notes.push("the sweep has fewer than three different numbers of clients, so it has no law of its own".into());

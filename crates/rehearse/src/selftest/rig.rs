@@ -53,10 +53,10 @@ pub(super) async fn stall(seen: bool) -> Try {
         let latency = measured.classes.get(&Class::Browse).map(|class| class.latency.clone()).unwrap_or_default();
         (latency.longer_than(second), latency.longest().unwrap_or_default())
     };
-    let (calm, _) = slow(false).await;
-    let (waited, longest) = slow(true).await;
-    // A second's worth of arrivals waits for more than one second; a tenth is left to the machine.
-    let found = waited * 10 >= RATE * 9 && longest * 10 >= STALL * 9;
+    let ((calm, _), (waited, longest)) = tokio::join!(slow(false), slow(true));
+    // A second's worth of arrivals waits for more than one second; a tenth is left to the machine, and what
+    // is slow without the stall is not the stall's.
+    let found = waited.saturating_sub(calm) * 10 >= RATE * 9 && longest * 10 >= STALL * 9;
     let said = format!(
         "{waited} of {} waited for more than 1 s, the longest {longest:.1?}; {calm} without the stall",
         4 * RATE
@@ -65,7 +65,7 @@ pub(super) async fn stall(seen: bool) -> Try {
         check: Some(Check::Stall),
         ground: "the generator".into(),
         planted: describe(Check::Stall).to_owned(),
-        passed: seen && found && calm == 0,
+        passed: seen && found && calm * 4 <= RATE,
         said: if seen { said } else { "nothing found".into() },
     }
 }
