@@ -18,7 +18,7 @@ const TEXTS: [(u16, &str); 4] = [
     (1, "422d4d42bac02be83ee52366dbf4252a"),
     (2, "5de85b7f3f2d68f5959686450a7d18bd"),
     (3, "ea7750208d36a511f7f0e47ae470a5df"),
-    (4, "a3129860468943d3eab72b6b507ab631"),
+    (4, "3b5703098a23ad7874c899582cc35939"),
 ];
 
 fn estate(text: &str) -> CheckedEstate {

@@ -365,6 +365,35 @@ pub const COMMANDS: &[Explanation] = &[
          last line that was cut off is taken for what it is: the end of a run that died. Nothing was compared.",
     ),
     row(
+        "E0965",
+        "Odoo did not answer, or did not let in",
+        "A rehearsal signs in as `admin` with the first password, over the entrance. Odoo is away, refused a call, or that \
+         password was changed; what Odoo said stands in the message. What was made before stays; the same command goes on.",
+    ),
+    row(
+        "E0966",
+        "another distributor's data is there",
+        "An environment holds the data of one seed and size, and two would not add up. Use what is there, or prepare a fresh \
+         environment. Nothing was loaded.",
+    ),
+    row(
+        "E0967",
+        "no distributor's data is there",
+        "Traffic needs the products, customers and stock that `springtide rehearse prepare` loads, all of them. No traffic was \
+         sent.",
+    ),
+    row(
+        "E0968",
+        "the database cannot be compared with",
+        "The judge reads rows over PostgreSQL's own socket and believes nobody else, and that did not work. The ledger is \
+         whole; `springtide rehearse check` compares it when the database is back.",
+    ),
+    row(
+        "E0969",
+        "the name of a run does not fit",
+        "It is part of every key: 1 to 12 small letters and digits. No traffic was sent.",
+    ),
+    row(
         "E0970",
         "the process is not touched",
         "A fault is put on processes by pid and start time. The one that was meant has ended, its pid was given out \
@@ -394,4 +423,25 @@ pub const COMMANDS: &[Explanation] = &[
         "A class did not act, a process ended while its processor time was measured, or the parameter file is damaged or \
          of another form. No parameters were changed.",
     ),
+    row(
+        "E0975",
+        "the environment may not be loaded",
+        "A rehearsal writes orders, transfers and users, and a fault breaks something on purpose. The estate file refuses it \
+         (`rehearsal: refused`, the default of production), or the environment is production and the command does not say \
+         `--i-know`. Nothing was changed. Rehearse on a clone.",
+    ),
+    row(
+        "E0976",
+        "the environment is not ready",
+        "A role that a rehearsal needs does not run or does not answer, and what came of it would say nothing about a peak. \
+         Nothing was sent. `springtide status` says which and why.",
+    ),
+    row(
+        "E0977",
+        "this fault cannot be put on this workload",
+        "Connections can be troubled where a workload is reached over a socket of the file system, which a proxy can take the \
+         place of: postgres and sessions. Ports stand in the configuration of their clients. Filling a disk and shifting a \
+         clock act on what the rig made itself. Nothing was changed; `springtide rig` lists the faults.",
+    ),
+    row("E0978", "the sinks cannot listen", "A port of this machine could not be had. Nothing listens."),
 ];

@@ -23,7 +23,7 @@ pub async fn sinks(cli: &Cli, dry_run: bool) -> Result<u8, Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let sinks = Sinks::start()
         .await
-        .map_err(|error| Failure::new(code::FAILED, "E0973", error.to_string(), NOTHING, "springtide doctor"))?;
+        .map_err(|error| Failure::new(code::FAILED, "E0978", error.to_string(), NOTHING, "springtide doctor"))?;
     if !cli.json {
         let rows = sinks.addresses().iter().map(|(sink, at)| vec![field(sink.as_str()), field(at.to_string())]);
         printer::data(&printer::table(&["sink", "address"], rows.collect()));
