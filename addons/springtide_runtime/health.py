@@ -9,6 +9,7 @@ routing, no line in the log. The entrance blocks ``/springtide/``, so they are f
 """
 import json
 import logging
+import threading
 
 import odoo
 from odoo import http
@@ -52,15 +53,41 @@ def _answer(start_response, good, state):
     return [body]
 
 
+# Seconds that a look at the database may take. With it away the pooler keeps a query waiting far longer, and
+# a probe that waits as long cannot be told from one that waits for its turn behind other requests.
+LOOK_S = 2.0
+_looking = threading.Lock()
+
+
+def _database(name):
+    """Whether the database answers in time. One look at a time: those that wait for it would pile up."""
+    if not _looking.acquire(timeout=LOOK_S):
+        return False
+    answered = []
+
+    def look():
+        try:
+            with odoo.sql_db.db_connect(name).cursor() as cr:
+                cr.execute('SELECT 1')
+                answered.append(cr.fetchone() == (1,))
+        except Exception as error:  # whatever keeps it from answering, the answer is no
+            _logger.info('not ready: %s', type(error).__name__)
+        finally:
+            _looking.release()
+
+    thread = threading.Thread(target=look, name='springtide-health', daemon=True)
+    thread.start()
+    thread.join(LOOK_S)
+    return answered == [True]
+
+
 def _state():
     names = config['db_name'] or ''
     database = (names if isinstance(names, str) else ','.join(names)).split(',')[0]
-    state = {'database': False, 'registry': False}
+    state = {'database': _database(database), 'registry': False}
+    if not state['database']:
+        return state
     try:
-        connection = odoo.sql_db.db_connect(database)
-        with connection.cursor() as cr:
-            cr.execute('SELECT 1')
-            state['database'] = cr.fetchone() == (1,)
         state['registry'] = bool(Registry(database).ready)
     except Exception as error:  # whatever keeps it from answering, the answer is no
         _logger.info('not ready: %s', type(error).__name__)

@@ -77,8 +77,8 @@ fn show(name: &str, arm: &Value) {
         println!(
             "  {:<18} {:>6} {:>7} {:>9.1} {:>9.1} {:>10.1}  {why}",
             it["kind"].as_str().unwrap_or_default(),
-            it["sent"],
-            it["failed"],
+            it["sent"].as_u64().unwrap_or_default(),
+            it["failed"].as_u64().unwrap_or_default(),
             ms("p50_ms"),
             ms("p95_ms"),
             ms("worst_ms")

@@ -29,7 +29,7 @@ use rig::{Rig, machine, until};
 
 const SHOP: &str = "{ name: shop, workers: { web: 2 }, resources: { cpus: 1, memory: 2GiB }, odoo: { series: \"19.0\", modules: [] } }";
 const ROLES: [&str; 7] = ["web", "live", "cron", "jobs", "sessions", "pooler", "postgres"];
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// The server answers at most so many requests a second that this is polite.
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(100);
@@ -187,8 +187,11 @@ async fn main() {
     let mut bench = Bench::new().await;
     let mut all = Vec::new();
     for role in ROLES {
-        all.push(bench.measure(role).await);
-        bench.rig.say(format!("{role} measured"));
+        let it = bench.measure(role).await;
+        bench
+            .rig
+            .say(format!("{role} noticed {:.2} s, back {:.2} s, plain start {:.2} s", it.noticed, it.back, it.start));
+        all.push(it);
     }
     bench.calm().await;
     kill(Pid::from_raw(bench.server.id() as i32), Signal::SIGTERM).expect("it can be told");

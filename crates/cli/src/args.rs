@@ -199,6 +199,28 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Rehearse a peak: believable load on an environment, and a ledger that judges what came of it
+    ///
+    /// `rehearse run holiday --env prod --minutes 3` puts a distributor's data there if there is none,
+    /// drives every kind of work at the pace of the profile, and compares what Odoo acknowledged with
+    /// what its database holds. Without a word after it: the profiles that there are.
+    Rehearse {
+        /// What to do
+        #[command(subcommand)]
+        what: Option<RehearseCommand>,
+        /// Only show what would be done
+        #[arg(long, global = true)]
+        dry_run: bool,
+    },
+    /// Faults, sinks and the rig's check of itself; without a word after it: the catalogue of faults
+    Rig {
+        /// What to do
+        #[command(subcommand)]
+        what: Option<RigCommand>,
+        /// Only show what would be done
+        #[arg(long, global = true)]
+        dry_run: bool,
+    },
     /// Print the JSON Schema of the estate file
     Schema,
     /// Print shell completions: `source <(springtide completion bash)`
@@ -243,6 +265,108 @@ pub enum TokenCommand {
         /// Its id, as list shows it
         id: String,
     },
+}
+
+/// What can be rehearsed.
+#[derive(Subcommand)]
+pub enum RehearseCommand {
+    /// Put a distributor's data into an environment: products, bins, customers, stock, orders of two years
+    Prepare {
+        /// Which environment
+        #[arg(long = "env", value_name = "ENVIRONMENT")]
+        environment: EnvironmentName,
+        /// How much: s 1,000 products, m 20,000, l 100,000
+        #[arg(long, default_value = "s")]
+        size: String,
+        /// The same seed makes the same data
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Also on production, if its file allows it
+        #[arg(long)]
+        i_know: bool,
+    },
+    /// Drive a profile, compare with the database, judge; exit code 2 if it did not pass
+    Run {
+        /// A profile by name, or a file with one
+        profile: String,
+        /// Which environment
+        #[arg(long = "env", value_name = "ENVIRONMENT")]
+        environment: EnvironmentName,
+        /// How long, in minutes; default: what the profile says
+        #[arg(long)]
+        minutes: Option<f64>,
+        /// How much data, if there is none yet
+        #[arg(long, default_value = "s")]
+        size: String,
+        /// The same seed makes the same arrivals
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Keep the generator on this processor, apart from Odoo
+        #[arg(long, value_name = "NUMBER")]
+        pin: Option<usize>,
+        /// Also on production, if its file allows it
+        #[arg(long)]
+        i_know: bool,
+    },
+    /// Compare the ledger of an earlier run with the database as it is now; exit code 2 if it is not clean
+    Check {
+        /// The ledger's file
+        ledger: PathBuf,
+        /// Which environment
+        #[arg(long = "env", value_name = "ENVIRONMENT")]
+        environment: EnvironmentName,
+    },
+    /// Measure what each kind of work costs on this machine, into a file of parameters
+    Calibrate {
+        /// Which environment
+        #[arg(long = "env", value_name = "ENVIRONMENT")]
+        environment: EnvironmentName,
+        /// Where to write the parameters
+        #[arg(short, long, default_value = "plant.json")]
+        out: PathBuf,
+        /// Requests of each kind
+        #[arg(long, default_value_t = 60)]
+        requests: u32,
+        /// Also on production, if its file allows it
+        #[arg(long)]
+        i_know: bool,
+    },
+}
+
+/// What the rig does besides load.
+#[derive(Subcommand)]
+pub enum RigCommand {
+    /// Plant a lost, a doubled, a late order and more, and see whether each is found
+    Selftest {
+        /// Also plant them on this environment, in its real database
+        #[arg(long = "env", value_name = "ENVIRONMENT")]
+        environment: Option<EnvironmentName>,
+        /// Switch a check off; the self-test must fail then
+        #[arg(long, value_name = "CHECK")]
+        without: Option<String>,
+    },
+    /// Answer as carrier, marketplace, EDI partner, mail server, payment and webhook receiver, and count, until Ctrl-C
+    Sinks,
+    /// Switch a fault on, for a time; it is undone even when this command dies
+    Fault {
+        /// Its id in the catalogue, such as kill
+        id: String,
+        /// Which workload, such as prod/web
+        #[arg(long = "on", value_name = "WORKLOAD", value_parser = workload)]
+        workload: WorkloadId,
+        /// For how long
+        #[arg(long = "for", value_name = "TIME", default_value = "30s")]
+        time: String,
+        /// How much: of slow the percent of time (50), of delay milliseconds (200), of bandwidth bytes a second
+        /// (16384), of kill the seconds between two workers; without it kill takes all at once
+        #[arg(long, value_name = "NUMBER")]
+        strength: Option<u64>,
+        /// Also on production, if its file allows it
+        #[arg(long)]
+        i_know: bool,
+    },
+    /// Undo every fault that is still on
+    Undo,
 }
 
 /// What `destroy` is asked besides the name.

@@ -30,6 +30,11 @@ fn main() -> std::process::ExitCode {
     {
         return commands::notice(port);
     }
+    if let [watchdog, folder, pid, start] = words.as_slice()
+        && watchdog == commands::WATCHDOG
+    {
+        return commands::watchdog(folder, pid, start);
+    }
     if complete::asked() {
         return complete::answer();
     }
@@ -82,6 +87,8 @@ async fn run(cli: Cli) -> Result<u8, failure::Failure> {
         Command::Hold { reason, dry_run } => commands::hold(&cli, reason, *dry_run),
         Command::Release { dry_run } => commands::release(&cli, *dry_run),
         Command::Recover { dry_run } => commands::recover(&cli, *dry_run),
+        Command::Rehearse { what, dry_run } => commands::rehearse(&cli, what.as_ref(), *dry_run).await,
+        Command::Rig { what, dry_run } => commands::rig(&cli, what.as_ref(), *dry_run).await,
         Command::Schema => commands::schema(&cli),
         Command::Completion { shell } => commands::completion(&cli, *shell),
         Command::Version => commands::version(&cli),

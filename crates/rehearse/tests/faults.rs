@@ -197,21 +197,30 @@ fn a_shift_of_the_clock_ends_by_itself() {
     assert_eq!(clock::offset(&file), 0);
 }
 
-/// A rig in a process of its own with a fault in place, and its watchdog's pid.
-fn hold(folder: &Path, fault: &str, seconds: u64, what: &str) -> (Child, i32) {
+/// A rig in a process of its own, which is killed at the end of a test.
+struct Rig(Child);
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A rig with a fault in place, and its watchdog's pid.
+fn hold(folder: &Path, fault: &str, seconds: u64, what: &str) -> (Rig, i32) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rig-shim"));
     command.arg("hold").arg(folder).args([fault, &seconds.to_string(), what]).stdout(Stdio::piped());
-    let mut rig = command.spawn().unwrap();
+    let mut rig = Rig(command.spawn().unwrap());
     let mut line = String::new();
-    BufReader::new(rig.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(rig.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let dog = line.trim().strip_prefix("in place ").unwrap_or_else(|| panic!("{line:?}")).parse().unwrap();
     (rig, dog)
 }
 
 /// Kills a rig as `kill -9` does and gives back how long its watchdog took until `undone`.
-fn kill_rig(mut rig: Child, dog: i32, undone: impl FnMut() -> bool) {
-    rig.kill().unwrap();
-    rig.wait().unwrap();
+fn kill_rig(rig: Rig, dog: i32, undone: impl FnMut() -> bool) {
+    drop(rig);
     let took = within(2.0, "undone by the watchdog", undone);
     println!("undone {} ms after the rig was killed", took.as_millis());
     within(3.0, "the watchdog ends", || Victim::of(dog).is_err());
@@ -236,10 +245,9 @@ fn when_the_rig_is_killed_its_watchdog_lets_processes_go_on() {
 fn without_a_watchdog_a_killed_rig_leaves_its_fault_and_undo_takes_it_out() {
     let (folder, worker) = (TempDir::new().unwrap(), Worker::start());
     let undo = folder.path().join("undo");
-    let (mut rig, dog) = hold(&undo, "freeze", 300, &worker.0.id().to_string());
+    let (rig, dog) = hold(&undo, "freeze", 300, &worker.0.id().to_string());
     assert_eq!(process::kill(&[Victim::of(dog).unwrap()]).unwrap().len(), 1);
-    rig.kill().unwrap();
-    rig.wait().unwrap();
+    drop(rig);
     std::thread::sleep(Duration::from_millis(700));
     assert!(worker.victim().frozen(), "the control: nobody is there to undo it");
     assert_eq!(Journal::open(&undo).unwrap().undo_all().faults.len(), 1);
@@ -250,12 +258,13 @@ fn without_a_watchdog_a_killed_rig_leaves_its_fault_and_undo_takes_it_out() {
 fn a_rig_that_is_late_is_helped_by_its_watchdog() {
     let (folder, worker) = (TempDir::new().unwrap(), Worker::start());
     let undo = folder.path().join("undo");
-    // The shim sleeps on beyond the second that its fault has.
-    let (mut rig, dog) = hold(&undo, "freeze", 1, &worker.0.id().to_string());
-    let took = within(3.0, "goes on", || !worker.victim().frozen());
-    assert!(took > Duration::from_millis(500), "not before its time: {took:?}");
-    rig.kill().unwrap();
-    rig.wait().unwrap();
+    // The shim sleeps on beyond the three seconds that its fault has.
+    let (rig, dog) = hold(&undo, "freeze", 3, &worker.0.id().to_string());
+    within(2.0, "stopped", || worker.victim().frozen());
+    within(8.0, "goes on", || !worker.victim().frozen());
+    within(2.0, "its record goes", || std::fs::read_dir(&undo).unwrap().count() == 0);
+    assert!(Victim::of(dog).is_ok(), "it watches as long as the rig lives");
+    drop(rig);
     within(3.0, "the watchdog ends", || Victim::of(dog).is_err());
 }
 

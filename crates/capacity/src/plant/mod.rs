@@ -1,6 +1,6 @@
 //! A model of Odoo's workers and PostgreSQL, and how it is fitted to what was measured.
 //!
-//! [`lognormal`] and [`usl`] fit; [`network`] says how fast a number of requests inside go through;
+//! [`lognormal`], [`usl`] and [`law`] fit; [`network`] says how fast a number of requests inside go through;
 //! [`predict`] makes throughput and P95 of it for a number of workers, a mix and a rate, and finds the
 //! knee; [`error`] compares predictions with measurements that were not used for fitting.
 //!
@@ -13,6 +13,7 @@
 //! systems slower, never faster.
 
 pub mod error;
+pub mod law;
 pub mod lognormal;
 pub mod network;
 pub mod predict;

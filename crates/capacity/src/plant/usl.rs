@@ -86,12 +86,9 @@ fn fit_shape(points: &[Point], shape: [bool; 3]) -> Option<Usl> {
                 right[row] += weight * terms[row] * n / point.throughput;
             }
         }
-        for (index, there) in shape.iter().enumerate().filter(|(_, there)| !**there) {
-            debug_assert!(!there);
-            for other in 0..3 {
-                matrix[index][other] = 0.0;
-                matrix[other][index] = 0.0;
-            }
+        for (index, _) in shape.iter().enumerate().filter(|(_, there)| !**there) {
+            matrix.iter_mut().for_each(|row| row[index] = 0.0);
+            matrix[index] = [0.0; 3];
             matrix[index][index] = 1.0;
             right[index] = 0.0;
         }
@@ -113,10 +110,8 @@ fn solve(mut matrix: [[f64; 3]; 3], mut right: [f64; 3]) -> Option<[f64; 3]> {
             return None;
         }
         for row in step + 1..3 {
-            let factor = matrix[row][step] / matrix[step][step];
-            for column in step..3 {
-                matrix[row][column] -= factor * matrix[step][column];
-            }
+            let (from, factor) = (matrix[step], matrix[row][step] / matrix[step][step]);
+            matrix[row].iter_mut().zip(from).skip(step).for_each(|(value, above)| *value -= factor * above);
             right[row] -= factor * right[step];
         }
     }

@@ -187,8 +187,8 @@ pub async fn run(present: bool, minutes: u64) {
     visitors.user.sign_in().await;
     let mut server = serve(&rig);
     until("everything is ready", 90, async || rig.workloads().values().all(|it| it.state == "ready")).await;
-    for kind in 0..KINDS.len() {
-        visitors.ask(kind).await.unwrap_or_else(|why| panic!("{}: {why}", KINDS[kind]));
+    for (kind, name) in KINDS.iter().enumerate() {
+        visitors.ask(kind).await.unwrap_or_else(|why| panic!("{name}: {why}"));
     }
     println!("ready");
     std::io::stdin().lock().read_line(&mut String::new()).expect("somebody says when");

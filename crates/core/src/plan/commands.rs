@@ -364,4 +364,34 @@ pub const COMMANDS: &[Explanation] = &[
         "A line is not as it was written, is missing or stands at another place, so it is no evidence any more. Only a \
          last line that was cut off is taken for what it is: the end of a run that died. Nothing was compared.",
     ),
+    row(
+        "E0970",
+        "the process is not touched",
+        "A fault is put on processes by pid and start time. The one that was meant has ended, its pid was given out \
+         again, it is stopped already, or it belongs to the rig itself. Nothing was changed. Look at what runs now.",
+    ),
+    row(
+        "E0971",
+        "the fault cannot be put in",
+        "Something that the fault needs is missing: a right, a port, a socket, an empty folder, or the watchdog, without \
+         which nothing is broken on purpose. What was begun was undone. A disk is only filled if the rig made it.",
+    ),
+    row(
+        "E0972",
+        "a fault cannot be undone",
+        "It may still be in place. Its record is kept in the undo journal, with what has to be undone. Mend the cause \
+         that is named, then `springtide rig undo`; undoing twice does no harm.",
+    ),
+    row(
+        "E0973",
+        "the rig did not find what it planted",
+        "The self-test plants damage and looks whether it is found, and nothing else. As long as a try fails, what the \
+         rig says of an environment proves nothing. A component that is missing fails too; nothing is skipped.",
+    ),
+    row(
+        "E0974",
+        "the plant cannot be calibrated",
+        "A class did not act, a process ended while its processor time was measured, or the parameter file is damaged or \
+         of another form. No parameters were changed.",
+    ),
 ];

@@ -86,7 +86,11 @@ fn render_proxy(ingress: &Ingress) -> WorkloadSpec {
                 "http": { "tls": {} },
             },
         },
-        "providers": { "file": { "directory": volume_path(Volume::Routes), "watch": true } },
+        "providers": {
+            "file": { "directory": volume_path(Volume::Routes), "watch": true },
+            // A route is several files; with the default of two seconds every new one waits that long.
+            "providersThrottleDuration": "200ms",
+        },
         // A slow environment must not be held against a healthy one: Odoo's own limit decides.
         "serversTransport": { "forwardingTimeouts": { "responseHeaderTimeout": format!("{PROXY_TIMEOUT_S}s") } },
     });

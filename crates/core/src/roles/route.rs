@@ -97,7 +97,8 @@ impl<'a> RouteInputs<'a> {
             json!({ "loadBalancer": {
             "servers": [{ "url": url }],
             "passHostHeader": true,
-            "healthCheck": { "path": path, "hostname": host, "interval": "2s", "timeout": "3s" },
+            // A probe queues behind requests: slow is not away. What is away says so within 2 s.
+            "healthCheck": { "path": path, "hostname": host, "interval": "2s", "timeout": "8s" },
         } })
         };
         let ready = profile.health.ready.replace("{database}", &name.database());

@@ -86,7 +86,8 @@ impl Default for Status {
     }
 }
 
-/// Seconds to wait before the next start, by the number of ends in a row.
+/// Seconds to wait before the next start, by the number of ends in a row. One that somebody killed starts at
+/// once the first time: it did not end for a reason of its own, such as a database that is away.
 const BACKOFF_S: [u64; 6] = [1, 2, 4, 8, 16, 30];
 /// Starts within [`GIVE_UP_WINDOW_S`] after which a person must look.
 const GIVE_UP_STARTS: usize = 8;
@@ -99,15 +100,16 @@ impl Status {
         self.starts.retain(|at| now - at < GIVE_UP_WINDOW_S);
         self.starts.push(now);
     }
-    /// Counts an end; seconds until the next start, or `None` if it ended too often.
-    pub fn ended(&mut self, now: i64) -> Option<u64> {
+    /// Counts an end, by a signal or by itself; seconds until the next start, or `None` if it ended too often.
+    pub fn ended(&mut self, now: i64, killed: bool) -> Option<u64> {
         self.starts.retain(|at| now - at < GIVE_UP_WINDOW_S);
         if self.starts.len() >= GIVE_UP_STARTS {
             return None;
         }
+        let first = self.failures == 0;
         let wait = BACKOFF_S[(self.failures as usize).min(BACKOFF_S.len() - 1)];
         self.failures += 1;
-        Some(wait)
+        Some(if killed && first { 0 } else { wait })
     }
     /// Forgets earlier ends: it has been ready long enough, or a person or plan changed it.
     pub fn forgive(&mut self) {
@@ -127,7 +129,7 @@ mod tests {
         let mut waits = Vec::new();
         loop {
             status.started(now);
-            let Some(wait) = status.ended(now) else { break };
+            let Some(wait) = status.ended(now, false) else { break };
             waits.push(wait);
             now += wait as i64;
         }
@@ -135,11 +137,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_killed_starts_at_once_and_then_as_everybody() {
+        let mut status = Status::default();
+        assert_eq!([0, 10, 20].map(|now| status.ended(now, true)), [Some(0), Some(2), Some(4)]);
+        status.forgive();
+        assert_eq!(status.ended(30, true), Some(0));
+    }
+
+    #[test]
     fn rare_ends_never_give_up() {
         let mut status = Status::default();
         for now in (0..100_000).step_by(200) {
             status.started(now);
-            assert!(status.ended(now).is_some());
+            assert!(status.ended(now, false).is_some());
         }
     }
 }

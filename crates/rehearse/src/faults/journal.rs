@@ -123,8 +123,21 @@ impl Journal {
     /// # Errors
     /// The record is not on disk; the fault must not be put in then.
     pub fn begin(&self, fault: FaultId, undo: Undo, duration: Duration) -> Result<Active, FaultError> {
+        self.begin_for(fault, undo, duration, Victim::me())
+    }
+
+    /// The same for a rig that is another process, with whose end the fault has to end.
+    ///
+    /// # Errors
+    /// As [`Journal::begin`].
+    pub(crate) fn begin_for(
+        &self,
+        fault: FaultId,
+        undo: Undo,
+        duration: Duration,
+        rig: Victim,
+    ) -> Result<Active, FaultError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let rig = Victim::me();
         let name = format!("{}-{}-{}.json", rig.pid, rig.start_time, NEXT.fetch_add(1, Ordering::Relaxed));
         let record = Record {
             fault,

@@ -2,6 +2,8 @@
 //!
 //! The server's socket is moved aside, which a server does not notice, and the proxy listens in its
 //! place with the same owner and permissions. Connections that were open before do not go through it.
+//! A server that asks the kernel who its peer is (PostgreSQL's `peer`) is told of the rig's user, so logins
+//! by identity fail while a socket is taken over, also without trouble.
 //!
 //! Rule: undoing is one rename over the proxy's socket, so at no time is the place empty for long, and
 //! doing it twice does no harm: it is done only if something lies aside.

@@ -38,10 +38,17 @@ impl Watchdog {
     ///
     /// # Errors
     /// It does not start, or does not say within 5 s that it watches.
-    pub fn start(journal: &Journal, mut command: Command) -> Result<Watchdog, FaultError> {
+    pub fn start(journal: &Journal, command: Command) -> Result<Watchdog, FaultError> {
+        Watchdog::start_for(journal, command, &Victim::me())
+    }
+
+    /// The same for a rig that is another process.
+    ///
+    /// # Errors
+    /// As [`Watchdog::start`].
+    pub(crate) fn start_for(journal: &Journal, mut command: Command, rig: &Victim) -> Result<Watchdog, FaultError> {
         let refuse = |why: String| FaultError::place("start the watchdog", why);
-        let me = Victim::me();
-        command.arg(journal.folder()).arg(me.pid.to_string()).arg(me.start_time.to_string());
+        command.arg(journal.folder()).arg(rig.pid.to_string()).arg(rig.start_time.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         // SAFETY: setsid is async-signal-safe and touches nothing of this process.
         #[allow(unsafe_code)]

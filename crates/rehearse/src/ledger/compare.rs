@@ -127,6 +127,11 @@ struct Row<'a> {
     since: Option<i64>,
 }
 
+/// Whether two numbers differ by more than is allowed. One that is no number differs from all.
+fn beyond(difference: f64, within: f64) -> bool {
+    difference.is_nan() || difference > within
+}
+
 /// Compares what was acknowledged with what is there.
 pub fn compare(entries: &[Entry], facts: &Facts, rules: &Rules) -> Findings {
     let acts = acts(entries);
@@ -164,7 +169,7 @@ pub fn compare(entries: &[Entry], facts: &Facts, rules: &Rules) -> Findings {
     for stock in &facts.stock {
         let differ = (stock.quants - stock.moves).abs();
         // Also when one of them is not a number.
-        if !(differ <= rules.quantity_within) {
+        if beyond(differ, rules.quantity_within) {
             let what = format!("quants hold {}, moves add up to {}", stock.quants, stock.moves);
             findings.stock_unequal.push(Finding { key: stock.product.clone(), what });
         }
@@ -252,7 +257,7 @@ fn quantities(acts: &BTreeMap<(ActKind, &str), Act<'_>>, facts: &Facts, rules: &
             differ.push(format!("product {product:?} instead of {said:?}"));
         }
         if let Some(said) = act.detail["quantity"].as_f64()
-            && !((said - quantity).abs() <= rules.quantity_within)
+            && beyond((said - quantity).abs(), rules.quantity_within)
         {
             differ.push(format!("quantity {quantity} instead of {said}"));
         }

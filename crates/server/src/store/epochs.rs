@@ -3,6 +3,7 @@
 use rusqlite::{Transaction, params};
 
 use super::events::append;
+use super::journal::COMMAND;
 use super::{EventKind, NewEvent, Store, StoreError, sqlite};
 
 /// The right to act, until somebody takes a newer one.
@@ -63,10 +64,11 @@ impl Store {
     /// each, oldest first.
     pub fn take_over(&self, epoch: Epoch, now: i64) -> Result<Vec<(u64, String)>, StoreError> {
         let done = self.act(epoch, |it| {
-            let select = "SELECT o.id, coalesce((SELECT title FROM steps s WHERE s.operation = o.id AND s.ended IS NULL), 'between steps'), o.environment
-                          FROM operations o
-                          WHERE o.ended IS NULL AND o.plan NOT LIKE 'exec %' AND o.plan NOT LIKE 'session %' AND coalesce(o.epoch, 0) < ?1 ORDER BY o.id";
-            let mut select = it.prepare(select).map_err(sqlite("read"))?;
+            let select = format!(
+                "SELECT o.id, coalesce((SELECT title FROM steps s WHERE s.operation = o.id AND s.ended IS NULL), 'between steps'), o.environment
+                 FROM operations o WHERE o.ended IS NULL AND NOT {COMMAND} AND coalesce(o.epoch, 0) < ?1 ORDER BY o.id"
+            );
+            let mut select = it.prepare(&select).map_err(sqlite("read"))?;
             let rows = select
                 .query_map([epoch.0 as i64], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?, row.get(2)?)))
                 .map_err(sqlite("read"))?;

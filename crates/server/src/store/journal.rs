@@ -210,16 +210,17 @@ impl Store {
     /// Operations of this epoch and older ones that have not ended, but commands of people.
     pub fn open_operations(&self, epoch: Epoch) -> Result<Vec<u64>, StoreError> {
         let connection = self.connection();
-        let select = "SELECT id FROM operations
-                      WHERE ended IS NULL AND plan NOT LIKE 'exec %' AND plan NOT LIKE 'session %' AND coalesce(epoch, 0) <= ?1 ORDER BY id";
-        let mut select = connection.prepare_cached(select).map_err(sqlite("read"))?;
+        let select = format!(
+            "SELECT id FROM operations WHERE ended IS NULL AND NOT {COMMAND} AND coalesce(epoch, 0) <= ?1 ORDER BY id"
+        );
+        let mut select = connection.prepare_cached(&select).map_err(sqlite("read"))?;
         let rows =
             select.query_map([epoch.0 as i64], |row| Ok(row.get::<_, i64>(0)? as u64)).map_err(sqlite("read"))?;
         rows.collect::<Result<_, _>>().map_err(sqlite("read"))
     }
 
     /// Records a command of a person beside all plans, such as `exec prod/web` or `session revoke prod`; it
-    /// takes nothing in hand.
+    /// takes nothing in hand. [`COMMAND`] knows its first word.
     pub fn begin_command(&self, what: &str, by: &str, now: i64) -> Result<u64, StoreError> {
         self.write(|it| {
             let insert = "INSERT INTO operations (plan, began, by) VALUES (?1, ?2, ?3)";
@@ -230,8 +231,8 @@ impl Store {
 
     /// Records how such a command ended.
     pub fn end_command(&self, operation: u64, outcome: &str, now: i64) -> Result<(), StoreError> {
-        let update = "UPDATE operations SET ended = ?2, outcome = ?3 WHERE id = ?1 AND (plan LIKE 'exec %' OR plan LIKE 'session %')";
-        self.write(|it| it.execute(update, params![operation as i64, now, outcome]).map_err(sqlite("write")).map(drop))
+        let update = format!("UPDATE operations SET ended = ?2, outcome = ?3 WHERE id = ?1 AND {COMMAND}");
+        self.write(|it| it.execute(&update, params![operation as i64, now, outcome]).map_err(sqlite("write")).map(drop))
     }
 
     /// The newest operations, newest first.
@@ -291,14 +292,20 @@ impl Store {
     /// The step an operation was in when it was cut off, if the newest one was. Commands that people
     /// run inside workloads take no steps and are passed over: one may be open while another plan is applied.
     pub fn interrupted(&self) -> Result<Option<(u64, String)>, StoreError> {
-        let select = "SELECT o.id, coalesce((SELECT title FROM steps s WHERE s.operation = o.id AND s.ended IS NULL), 'between steps')
-                      FROM operations o WHERE o.id = (SELECT max(id) FROM operations WHERE plan NOT LIKE 'exec %' AND plan NOT LIKE 'session %') AND o.ended IS NULL";
+        let select = format!(
+            "SELECT o.id, coalesce((SELECT title FROM steps s WHERE s.operation = o.id AND s.ended IS NULL), 'between steps')
+             FROM operations o WHERE o.id = (SELECT max(id) FROM operations WHERE NOT {COMMAND}) AND o.ended IS NULL"
+        );
         self.connection()
-            .query_row(select, [], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))
+            .query_row(&select, [], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))
             .optional()
             .map_err(sqlite("read"))
     }
 }
+
+/// Whether a row is a command of a person beside all plans: those have a word where others have a plan's digest.
+pub(super) const COMMAND: &str =
+    "(plan LIKE 'exec %' OR plan LIKE 'session %' OR plan LIKE 'rehearse %' OR plan LIKE 'rig %')";
 
 pub(super) const OPERATIONS: &str = "SELECT id, plan, began, ended, outcome, environment, by,
        (SELECT count(*) FROM steps WHERE operation = id),

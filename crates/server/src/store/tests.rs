@@ -119,14 +119,19 @@ fn an_operation_that_was_cut_off_is_named_and_ended_by_the_next_epoch() {
     let store = Store::open(&folder.path()).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(folder.path()).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600, "others may not read the history");
-    let command = store.begin_command("exec prod/web", "me", 11).unwrap();
+    let words = ["exec prod/web", "session revoke prod", "rehearse run prod", "rig fault kill prod/web"];
+    let commands = words.map(|words| store.begin_command(words, "me", 11).unwrap());
     assert_eq!(store.interrupted().unwrap(), Some((operation, "run prod/web".into())));
     let second = epoch(&store);
     assert_eq!(store.take_over(second, 12).unwrap(), [(operation, "run prod/web".into())]);
     assert_eq!(store.interrupted().unwrap(), None);
     let record = store.operation(operation).unwrap().unwrap();
     assert_eq!((record.outcome.as_deref(), record.steps), (Some("cut off"), (1, 0)));
-    assert_eq!(store.operation(command).unwrap().unwrap().ended, None, "a command inside a workload is nobody's");
+    for command in commands {
+        assert_eq!(store.operation(command).unwrap().unwrap().ended, None, "a command beside all plans is nobody's");
+        store.end_command(command, "done", 12).unwrap();
+        assert_eq!(store.operation(command).unwrap().unwrap().outcome.as_deref(), Some("done"));
+    }
     // Its environment is free again.
     let next = begin(&store, second, Some(prod())).unwrap();
     assert!(

@@ -181,6 +181,19 @@ async fn a_stream_ends_with_its_token() {
     assert!(stays.next().await.is_some() && !stays.ends(Duration::from_millis(300)).await, "another's token is good");
 }
 
+/// The control: it is this look that ends them, and nothing else.
+#[tokio::test]
+async fn a_stream_that_is_not_looked_at_goes_on() {
+    let limits = Limits { recognise: Duration::from_secs(3600), ..wide() };
+    let rig = Rig::with(limits, listen::HEAD_WITHIN).await;
+    let store = &rig.control.estate().store;
+    let token = make_token(store, "short", Scope::Read, 3600, now()).unwrap();
+    let mut stream = Stream::open_with(&rig, &token.secret, "").await;
+    store.revoke_token(&token.token.id, now()).unwrap();
+    note(&rig, 1);
+    assert!(stream.next().await.is_some() && !stream.ends(Duration::from_secs(1)).await);
+}
+
 #[tokio::test]
 async fn a_stream_whose_reader_takes_nothing_ends_with_its_token_too() {
     let rig = Rig::with(Limits { streams: 1, ..looking() }, listen::HEAD_WITHIN).await;

@@ -19,8 +19,8 @@ use crate::process::records::Run;
 const FROZEN: Duration = Duration::from_secs(15);
 /// Readiness this long clears the memory of earlier ends.
 const FORGIVE: Duration = Duration::from_secs(120);
-/// Looks at a starting workload: often at first, as most are ready soon.
-const PROBE_FRESH: Duration = Duration::from_millis(250);
+/// Looks at a starting workload: at every tick at first, as most are ready soon and people wait for them.
+const PROBE_FRESH: Duration = Duration::ZERO;
 const PROBE_STARTING: Duration = Duration::from_secs(1);
 const PROBE_READY: Duration = Duration::from_secs(5);
 

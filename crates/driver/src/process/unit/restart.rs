@@ -50,6 +50,7 @@ impl Unit {
 
     /// The process ended by itself: says how, ends its children, plans the next start.
     pub(super) async fn ended(&mut self, run: Option<Run>) {
+        let mut killed = false;
         let mut how = "ended; its keeper is gone too, so nobody saw how".to_owned();
         if let Some(run) = run {
             // The keeper needs a moment to write it down.
@@ -59,6 +60,7 @@ impl Unit {
                 {
                     Some(exit) => {
                         how = exit.words();
+                        killed = exit.signal.is_some();
                         if exit.signal.as_deref() == Some("SIGKILL") && self.group.memory_kills() > self.memory_kills {
                             how.push_str(": it wanted more memory than its limit");
                         }
@@ -69,14 +71,18 @@ impl Unit {
             }
             self.finish_leftovers(&run).await;
         }
-        self.ended_because(how);
+        self.gone(how, killed);
     }
 
     pub(super) fn ended_because(&mut self, how: String) {
+        self.gone(how, false);
+    }
+
+    fn gone(&mut self, how: String, killed: bool) {
         self.live = None;
         let lines = logs::last_lines(&self.folder.log(), 5);
         let said = if lines.is_empty() { String::new() } else { format!("; it said last: {lines}") };
-        match self.status.ended(now()) {
+        match self.status.ended(now(), killed) {
             Some(wait) => {
                 self.status.why = format!("{how}; starts again in {wait} s{said}");
                 self.next_start = Some(Instant::now() + Duration::from_secs(wait));

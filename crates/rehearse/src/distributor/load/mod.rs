@@ -10,6 +10,7 @@
 //! - [`trade`]: purchases and orders.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ pub(crate) mod find;
 mod master;
 mod stock;
 mod trade;
+
+/// Seconds to wait before each further look: a request that lost its client may still be running.
+const PAUSES: [u64; 4] = [5, 15, 30, 60];
 
 /// Told while it loads: what is being made, how much of it is there, and how much there will be.
 pub trait Progress: Send + Sync {
@@ -120,17 +124,35 @@ pub async fn load_scale(
     load_plan(&odoo, &Plan::new(scale, seed, until), progress).await
 }
 
-/// Loads a plan.
+/// Loads a plan. While Odoo does not answer it waits and looks again, a few times.
 pub async fn load_plan(odoo: &dyn Odoo, plan: &Plan, progress: &dyn Progress) -> Result<Loaded, LoadError> {
+    let mut loaded = Loaded::default();
+    let mut pauses = PAUSES.iter();
+    loop {
+        let error = match pass(odoo, plan, progress, &mut loaded).await {
+            Ok(()) => return Ok(loaded),
+            Err(error) => error,
+        };
+        let away = matches!(&error, LoadError::Odoo { cause, .. } if !matches!(cause, CallError::Refused { .. }));
+        match pauses.next() {
+            Some(pause) if away => tokio::time::sleep(Duration::from_secs(*pause)).await,
+            _ => return Err(error),
+        }
+    }
+}
+
+/// Looks at everything once and makes what is missing.
+async fn pass(odoo: &dyn Odoo, plan: &Plan, progress: &dyn Progress, loaded: &mut Loaded) -> Result<(), LoadError> {
     let wanted = Mark { scale: plan.scale, seed: plan.seed, until: plan.until, whole: true };
     let parameter = match read_mark(odoo).await? {
-        Some((_, mark)) if mark == wanted => return Ok(Loaded::default()),
+        Some((_, mark)) if mark == wanted => return Ok(()),
         Some((id, mark)) if (Mark { whole: true, ..mark }) == wanted => id,
         Some((_, mark)) => return Err(LoadError::Other { seed: mark.seed, products: mark.scale.products }),
         None => write_mark(odoo, None, Mark { whole: false, ..wanted }).await?,
     };
     let dialect = Dialect::ask(odoo).await.map_err(failed("what this Odoo can"))?;
-    let mut loader = Loader { odoo, plan, dialect, progress, loaded: Loaded::default(), ids: Ids::default() };
+    loaded.left_out.clear();
+    let mut loader = Loader { odoo, plan, dialect, progress, loaded, ids: Ids::default() };
     loader.places().await?;
     loader.partners().await?;
     loader.products().await?;
@@ -138,7 +160,7 @@ pub async fn load_plan(odoo: &dyn Odoo, plan: &Plan, progress: &dyn Progress) ->
     loader.receipts().await?;
     loader.orders().await?;
     write_mark(odoo, Some(parameter), wanted).await?;
-    Ok(loader.loaded)
+    Ok(())
 }
 
 /// Odoo's ids, by the numbers of the plan.
@@ -158,7 +180,7 @@ struct Loader<'a> {
     plan: &'a Plan,
     dialect: Dialect,
     progress: &'a dyn Progress,
-    loaded: Loaded,
+    loaded: &'a mut Loaded,
     ids: Ids,
 }
 

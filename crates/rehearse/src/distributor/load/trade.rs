@@ -12,6 +12,7 @@ use crate::odoo::{Call, CallError};
 
 const ORDER: &str = "sale.order";
 const PICKING: &str = "stock.picking";
+const LINE: &str = "stock.move.line";
 /// Orders confirmed per call: each makes a transfer.
 const BATCH: usize = 5;
 
@@ -127,7 +128,12 @@ impl Loader<'_> {
         for (at, picking) in found.iter().enumerate() {
             let picking = [id(picking)?];
             if !self.dialect.picked {
-                self.odoo.call(Call::on(PICKING, "action_set_quantities_to_reservation", &picking)).await?;
+                // The older series would ask in a wizard whether all that is reserved was moved.
+                let of = json!([["picking_id", "=", picking[0]]]);
+                for line in pages(self.odoo, LINE, of, &["product_uom_qty"]).await? {
+                    let moved = json!({ "qty_done": line["product_uom_qty"] });
+                    self.odoo.call(Call::write(LINE, &[id(&line)?], moved)).await?;
+                }
             }
             let validate = Call::on(PICKING, "button_validate", &picking);
             let validate = validate.context("skip_backorder", json!(true)).context("skip_sms", json!(true));

@@ -1,0 +1,237 @@
+//! A distributor's data and all classes of traffic on real Odoo of both series, and the judge: a run is clean,
+//! and what is taken away, doubled or miscounted behind Odoo's back is found.
+
+mod rig;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use springtide_core::role::Role;
+use springtide_core::workload::{SecretName, Volume};
+use springtide_rehearse::class::Class;
+use springtide_rehearse::distributor::{self, LoadError, Loaded, Plan, Scale, Size};
+use springtide_rehearse::facts;
+use springtide_rehearse::generator::{self, Settings, Watch};
+use springtide_rehearse::ledger::{ActKind, Entry, Findings, Ledger, Phase, Rules, compare};
+use springtide_rehearse::measure::Measured;
+use springtide_rehearse::odoo::{PostgresSocket, Target};
+use springtide_rehearse::profile::Profile;
+use springtide_rehearse::schedule::Schedule;
+use springtide_rehearse::traffic;
+
+use rig::odoo::Odoo;
+use rig::{HTTPS, OLD, Rig};
+
+const NEW: &str = "{ name: new, odoo: { series: \"19.0\", modules: [stock, sale_management, purchase] } }";
+const SEED: u64 = 7;
+
+/// A size S in small.
+const SCALE: Scale = Scale {
+    products: 100,
+    customers: 20,
+    vendors: 4,
+    warehouses: 2,
+    bins: 12,
+    open_orders: 4,
+    open_receipts: 2,
+    past_orders: 3,
+    orders_per_day: 10,
+    days: 730,
+};
+
+fn target(rig: &Rig, name: &str, series: &str) -> Target {
+    Target {
+        environment: name.parse().expect("a name"),
+        series: series.parse().expect("a series"),
+        url: format!("https://{name}.localhost:{HTTPS}"),
+        address: SocketAddr::from(([127, 0, 0, 1], HTTPS)),
+        authority_pem: Some(rig.secret(None, SecretName::AuthorityCertificate).expose_secret().to_owned()),
+        database: name.to_owned(),
+        admin: "admin".to_owned(),
+        password: rig.secret(Some(name), SecretName::OdooAdmin),
+        postgres: Some(PostgresSocket {
+            folder: rig.volume(name, Volume::PostgresSocket),
+            port: rig.slot(name).port(Role::Postgres).expect("it has a port"),
+            user: "postgres".to_owned(),
+        }),
+    }
+}
+
+async fn load(target: &Target, seed: u64) -> Result<Loaded, LoadError> {
+    distributor::load_scale(target, SCALE, seed, &|_: &str, _, _| {}).await
+}
+
+/// Loads, sees that all of it is there as planned, and that loading again only looks.
+async fn prepare(rig: &Rig, target: &Target) -> Loaded {
+    let name = target.environment.to_string();
+    let ledger = Arc::new(Ledger::open(rig.folder.join("unused")).expect("a ledger"));
+    let early = traffic::open(target, ledger.clone(), "early").await.err().expect("nothing is loaded yet");
+    assert_eq!(early.code(), "E0967", "{early}");
+    let begun = Instant::now();
+    let loaded = load(target, SEED).await.expect("it loads");
+    rig.say(format!("{name}: loaded in {:.1} s: {:?}", begun.elapsed().as_secs_f64(), loaded.made));
+    let again = load(target, SEED).await.expect("it looks");
+    assert_eq!(again, Loaded::default(), "{name}: the second time");
+    let other = load(target, SEED + 1).await.expect_err("another distributor is refused");
+    assert_eq!(other.code(), "E0966", "{other}");
+    let wrong = Target { password: "wrong".to_owned().into(), ..target.clone() };
+    let refused = traffic::open(&wrong, ledger.clone(), "wrong").await.err().expect("the password is wrong");
+    assert_eq!(refused.code(), "E0965", "{refused}");
+    let unfit = traffic::open(target, ledger, "a/b").await.err().expect("no name for a run");
+    assert_eq!(unfit.code(), "E0969", "{unfit}");
+
+    let plan = Plan::new(SCALE, SEED, jiff::Zoned::now().date());
+    let facts = facts::read(target, "SPR-none-").await.expect("facts");
+    assert!(facts.orders.is_empty() && facts.transfers.is_empty() && facts.imports.is_empty(), "{facts:?}");
+    let there: f64 = facts.stock.iter().map(|stock| stock.quants).sum();
+    let planned: u32 = plan.stock.iter().map(|stock| stock.quantity).sum();
+    let delivered: u32 = plan.past_orders().iter().flat_map(|order| &order.lines).map(|line| line.quantity).sum();
+    assert_eq!(there, f64::from(planned - delivered), "{name}: pieces in the bins");
+    let database = rig.database(&name, &name).await;
+    let count = async |sql: &str| -> i64 { database.query_one(sql, &[]).await.expect("it counts").get(0) };
+    assert_eq!(count("SELECT count(*) FROM product_product WHERE default_code LIKE 'SPR-%'").await, 100);
+    let open = "SELECT count(*) FROM sale_order WHERE client_order_ref LIKE 'SPR-O%' AND state = 'sale'";
+    assert_eq!(count(open).await, 4);
+    let past = "SELECT count(DISTINCT o.id) FROM sale_order o JOIN stock_picking p ON p.sale_id = o.id
+        WHERE o.client_order_ref LIKE 'SPR-P%' AND p.state = 'done' AND o.date_order < now()";
+    assert_eq!(count(past).await, 3);
+    loaded
+}
+
+/// All classes for `seconds`, slowly enough for a busy machine.
+async fn drive(target: &Target, ledger: Arc<Ledger>, run: &str, seconds: u64) -> Measured {
+    let text = "name: all\nabout: Every class.\nclasses:\n  scan: { per_minute: 30 }\n  order: { per_minute: 8 }\n  \
+                order-api: { per_minute: 16 }\n  edi: { per_minute: 4 }\n  report: { per_minute: 6 }\n  \
+                browse: { per_minute: 10 }\n";
+    let profile = Profile::parse("all.yaml", text).expect("a profile");
+    let schedule = Schedule::of(&profile, SEED, Duration::from_secs(seconds)).expect("a schedule");
+    let traffic = traffic::open(target, ledger, run).await.expect("everybody gets in");
+    generator::run(&schedule, Arc::new(traffic), &Watch::new(Settings::default())).await
+}
+
+async fn judge(target: &Target, ledger: &Ledger, run: &str) -> Findings {
+    let prefix = traffic::prefix(run);
+    let facts = facts::read(target, &prefix).await.expect("facts");
+    let entries = Ledger::read(ledger.path()).expect("the ledger can be read");
+    compare(&entries, &facts, &Rules { prefix: Some(prefix), ..Rules::default() })
+}
+
+/// Judges when the jobs are done.
+async fn verdict(target: &Target, ledger: &Ledger, run: &str) -> Findings {
+    for _ in 0..60 {
+        let findings = judge(target, ledger, run).await;
+        if findings.pending.is_empty() {
+            return findings;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    judge(target, ledger, run).await
+}
+
+/// A key of the ledger that was acknowledged.
+fn acknowledged(ledger: &Ledger, kind: ActKind, class: Class) -> String {
+    let entries: Vec<Entry> = Ledger::read(ledger.path()).expect("the ledger can be read");
+    let entry = entries.iter().rfind(|it| it.kind == kind && it.class == class && it.phase == Phase::Acknowledged);
+    entry.unwrap_or_else(|| panic!("no {class} was acknowledged")).key.clone()
+}
+
+fn keys(found: &[springtide_rehearse::ledger::Finding]) -> Vec<&str> {
+    found.iter().map(|one| one.key.as_str()).collect()
+}
+
+/// Takes away, doubles and miscounts behind Odoo's back; each is found, and nothing else.
+async fn found(rig: &Rig, odoo: &Odoo, target: &Target, ledger: &Ledger, run: &str) {
+    let name = target.environment.to_string();
+    let database = rig.database(&name, &name).await;
+    let lost = acknowledged(ledger, ActKind::Order, Class::Order);
+    database
+        .execute(
+            "DELETE FROM sale_order_line WHERE order_id IN (SELECT id FROM sale_order WHERE client_order_ref = $1)",
+            &[&lost],
+        )
+        .await
+        .expect("lines go");
+    let gone = database.execute("DELETE FROM sale_order WHERE client_order_ref = $1", &[&lost]).await;
+    assert_eq!(gone.expect("the order goes"), 1);
+    let import = acknowledged(ledger, ActKind::Import, Class::Edi);
+    let gone =
+        database.execute("UPDATE sale_order SET client_order_ref = NULL WHERE client_order_ref = $1", &[&import]);
+    assert_eq!(gone.await.expect("the import goes"), 1);
+    let doubled = acknowledged(ledger, ActKind::Order, Class::OrderApi);
+    let first = odoo.call("sale.order", "search", json!([[["client_order_ref", "=", doubled]]])).await;
+    let copy = odoo.call("sale.order", "copy", json!([first[0]])).await;
+    let copy = copy.as_i64().or(copy[0].as_i64()).expect("a copy");
+    odoo.call("sale.order", "write", json!([[copy], { "client_order_ref": doubled }])).await;
+    let miscount = "UPDATE stock_quant SET quantity = quantity + 1 WHERE id = (SELECT min(q.id) FROM stock_quant q
+        JOIN product_product p ON p.id = q.product_id AND p.default_code = 'SPR-000005'
+        JOIN stock_location l ON l.id = q.location_id AND l.usage = 'internal')";
+    assert_eq!(database.execute(miscount, &[]).await.expect("a quant changes"), 1);
+    let transfer = acknowledged(ledger, ActKind::Transfer, Class::Scan);
+    let gone = database.execute("UPDATE stock_picking SET state = 'cancel' WHERE origin = $1", &[&transfer]).await;
+    assert_eq!(gone.expect("the transfer changes"), 1);
+
+    let mut findings = judge(target, ledger, run).await;
+    // An import has its time, and is only then lost.
+    let mut missing = keys(&findings.lost);
+    missing.extend(keys(&findings.pending));
+    missing.sort_unstable();
+    let mut wanted = [lost.as_str(), import.as_str(), transfer.as_str()];
+    wanted.sort_unstable();
+    assert_eq!(missing, wanted, "{name}: {}", findings.summary());
+    assert_eq!(keys(&findings.doubled), [doubled.as_str()], "{name}: {}", findings.summary());
+    assert_eq!(findings.stock_unequal.len(), 1, "{name}: {:?}", findings.stock_unequal);
+    assert!(findings.stock_unequal[0].key.starts_with("SPR-000005 in "), "{:?}", findings.stock_unequal);
+    for kind in [&mut findings.lost, &mut findings.pending, &mut findings.doubled, &mut findings.stock_unequal] {
+        kind.clear();
+    }
+    // The copy brings its own lines, which may be told as altered; nothing else is wrong.
+    findings.altered.retain(|one| one.key != doubled);
+    assert!(findings.clean(), "{name}: {}", findings.summary());
+}
+
+/// A run on one environment, from an empty one to planted faults.
+async fn rehearse(rig: &Rig, name: &str, series: &str, seconds: u64) {
+    let target = target(rig, name, series);
+    let loaded = prepare(rig, &target).await;
+    assert_eq!(loaded.left_out.len(), usize::from(name == "old"), "{:?}", loaded.left_out);
+    let odoo = Odoo::new(rig, name);
+    let ledger = Arc::new(Ledger::open(rig.folder.join(format!("{name}.ledger"))).expect("a ledger"));
+    let measured = drive(&target, ledger.clone(), "run", seconds).await;
+    let counts: BTreeMap<Class, (u64, u64)> =
+        measured.classes.iter().map(|(class, it)| (*class, (it.done, it.offered))).collect();
+    rig.say(format!("{name}: done of offered {counts:?}"));
+    for class in Class::ALL {
+        let it = measured.classes.get(&class).unwrap_or_else(|| panic!("{name}: no {class} came"));
+        assert!(it.done > 0 && it.refused == 0, "{name}: {class}: {:?}", it.reasons);
+    }
+    let findings = verdict(&target, &ledger, "run").await;
+    rig.say(format!("{name}: {}", findings.summary()));
+    let wrong: Vec<_> = findings.kinds().into_iter().filter(|(_, found)| !found.is_empty()).collect();
+    assert!(findings.clean(), "{name}: {wrong:?}");
+    assert!(findings.acknowledged > 10, "{name}: {}", findings.summary());
+    for (class, cost) in traffic::cost::by_class(rig.log(&format!("{name}/web")).lines()) {
+        rig.say(format!(
+            "{name}: {class}: {:.3} s of a worker per act, {:.3} s of it database, {:.1} requests, {:.0} queries, {:.2} repeated ({} acts)",
+            cost.worker_s, cost.database_s, cost.requests, cost.queries, cost.retries, cost.acts
+        ));
+        assert!(cost.acts > 0 && cost.worker_s > cost.database_s, "{name}: {class}: {cost:?}");
+    }
+    found(rig, &odoo, &target, &ledger, "run").await;
+    // Nothing that was said to Odoo's log holds a password of the rig.
+    let log = rig.log(&format!("{name}/web"));
+    assert!(log.contains("5b7e-00-"), "{name}: acts are told by their ids");
+    assert!(!log.contains(rig.password(name).as_str()), "{name}: a password is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_classes_on_both_series_and_the_judge_finds_what_is_planted() {
+    let rig = Rig::new("rehearse", true);
+    rig.declare(&[NEW, OLD]);
+    rig.apply();
+    rehearse(&rig, "new", "19.0", 60).await;
+    rehearse(&rig, "old", "14.0", 40).await;
+}
