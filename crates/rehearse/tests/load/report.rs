@@ -129,7 +129,7 @@ fn the_knee_is_where_promises_begin_to_break() {
     assert_eq!(knee(&run(|_| true)), None);
     assert_eq!(knee(&run(|_| false)), None);
     assert_eq!(knee(&run(|rate| rate > 75.0)), None, "what breaks at low rates is no knee");
-    assert_eq!(knee(&run(|rate| rate as u64 % 20 == 0)), None);
+    assert_eq!(knee(&run(|rate| (rate as u64).is_multiple_of(20))), None);
     assert_eq!(knee(&run(|rate| rate < 115.0)), None, "two windows prove nothing");
     assert_eq!(knee(&[]), None);
 }
