@@ -1,5 +1,7 @@
 //! The recipe on a plant whose demands are known: a process that burns a given time per act.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
