@@ -1,6 +1,8 @@
 //! Faults on real processes, connections and file systems, and their end: in time, by hand, and by the
 //! watchdog when the rig is killed.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};

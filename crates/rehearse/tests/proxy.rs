@@ -1,5 +1,7 @@
 //! The fault proxy on real TCP connections: each trouble is met, mended, and not met without it.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
