@@ -357,7 +357,7 @@ pub enum RigCommand {
         /// For how long
         #[arg(long = "for", value_name = "TIME", default_value = "30s")]
         time: String,
-        /// How much: of slow the percent of time (50), of delay milliseconds (200), of bandwidth bytes a second
+        /// How much: of slow the percent of time that is left (50), of delay milliseconds (200), of bandwidth bytes a second
         /// (16384), of kill the seconds between two workers; without it kill takes all at once
         #[arg(long, value_name = "NUMBER")]
         strength: Option<u64>,

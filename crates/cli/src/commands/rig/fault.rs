@@ -140,7 +140,8 @@ fn not_running(workload: &WorkloadId) -> Failure {
     Failure::new(code::PENDING, "E0976", message, NOTHING, "springtide status")
 }
 
-/// Does it, waits, undoes it. Gives back how many processes were killed or connections were troubled.
+/// Does it, waits, undoes it. While PostgreSQL's socket is taken over, its administrator, who is known by the
+/// identity of the process, is not let in: the pooler is, by password. Gives back how many processes were killed or connections were troubled.
 async fn inflict(
     estate: &Estate,
     journal: &Journal,
