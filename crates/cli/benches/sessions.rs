@@ -20,8 +20,9 @@ use springtide_core::workload::Volume;
 
 use rig::Rig;
 
-/// Port of the peer, and one for the event server that its master starts.
-const PEER: [u16; 2] = [18_465, 18_466];
+/// Port of each series' peer, and one for the event server that its master starts. A peer that was told to end may
+/// still answer for a moment, so the next one has ports of its own.
+const PEERS: [[u16; 2]; 2] = [[18_465, 18_466], [18_467, 18_468]];
 const REQUESTS: usize = 400;
 const WARM_UP: usize = 40;
 
@@ -29,13 +30,13 @@ const WARM_UP: usize = 40;
 struct Peer(Child);
 
 impl Peer {
-    fn start(rig: &Rig, name: &str, event_option: &str) -> Self {
+    fn start(rig: &Rig, name: &str, event_option: &str, [http, event]: [u16; 2]) -> Self {
         let unset = ["SOCKET", "USER", "PASSWORD_FILE", "KEYS_FILE", "PREFIX"];
         let unset: Vec<String> = unset.iter().map(|word| format!("--unset=SPRINGTIDE_SESSIONS_{word}")).collect();
         let mut words = vec!["exec".to_owned(), format!("{name}/web"), "--".into(), "env".into()];
         words.extend(unset);
         words.extend(["/usr/bin/odoo", "-c", "/srv/springtide/config/odoo.conf", "--workers=2"].map(String::from));
-        words.extend([format!("--http-port={}", PEER[0]), format!("--{event_option}={}", PEER[1])]);
+        words.extend([format!("--http-port={http}"), format!("--{event_option}={event}")]);
         let mut command = rig.command();
         let child = command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Self(child.expect("the peer starts"))
@@ -113,13 +114,13 @@ struct Figures {
     lost: usize,
 }
 
-async fn measure(rig: &Rig, name: &str, series: &'static str) -> Figures {
+async fn measure(rig: &Rig, name: &str, series: &'static str, ports: [u16; 2]) -> Figures {
     let (path, event_option) = if series == "14.0" { ("/web", "longpolling-port") } else { ("/odoo", "gevent-port") };
     let port = rig.slot(name).port(Role::Web).expect("it listens");
     let password = rig.password(name);
-    let _peer = Peer::start(rig, name, event_option);
+    let _peer = Peer::start(rig, name, event_option, ports);
     let redis = Server::logged_in(port, name, &password).await;
-    let files = Server::logged_in(PEER[0], name, &password).await;
+    let files = Server::logged_in(ports[0], name, &password).await;
     let sessions = rig.volume(name, Volume::OdooData).join("sessions");
     let found = std::fs::read_dir(&sessions).map_or(0, Iterator::count);
     assert!(found > 0, "the peer's sessions are no files");
@@ -165,8 +166,8 @@ async fn main() {
     rig.declare(&declared.each_ref().map(String::as_str));
     rig.apply();
     let mut all = Vec::new();
-    for (name, series) in both {
-        all.push(measure(&rig, name, series).await);
+    for ((name, series), ports) in both.into_iter().zip(PEERS) {
+        all.push(measure(&rig, name, series, ports).await);
     }
     if std::env::args().any(|word| word == "--json") {
         let figures: Vec<Value> = all
