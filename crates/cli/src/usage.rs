@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use springtide_core::spec::suggest::nearest;
 
 use crate::args::Cli;
 use crate::failure::{Failure, NOTHING, code};
@@ -33,7 +34,19 @@ fn message(error: &clap::Error) -> String {
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .filter(|line| !line.is_empty())
         .collect();
-    said.join(" ").trim_start_matches("error: ").replace(" tip: ", "; ")
+    let said = said.join(" ").trim_start_matches("error: ").replace(" tip: ", "; ");
+    match meant(error) {
+        Some(verb) if !said.contains(&format!("'{verb}'")) => format!("{said}; a similar subcommand exists: '{verb}'"),
+        _ => said,
+    }
+}
+
+/// The verb that a mistyped one is nearest to; clap passes over short ones.
+fn meant(error: &clap::Error) -> Option<String> {
+    use clap::CommandFactory as _;
+    let ContextValue::String(typed) = error.get(ContextKind::InvalidSubcommand)? else { return None };
+    let command = Cli::command();
+    nearest(typed, command.get_subcommands().map(clap::Command::get_name)).map(str::to_owned)
 }
 
 fn next(words: &[String]) -> String {
