@@ -19,7 +19,7 @@ use serde_json::json;
 /// One step takes this long, so that it can be seen running.
 const PACE: Duration = Duration::from_millis(600);
 /// What happens in the server must be seen within this.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 /// Bytes of the first page with everything it needs.
 const FIRST_PAGE: u64 = 150_000;
 /// Time the server takes for a page, milliseconds.

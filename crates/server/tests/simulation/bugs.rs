@@ -36,10 +36,10 @@ const fn code(name: &'static str, caught_by: &'static [Check]) -> Bug {
 }
 
 pub const BUGS: &[Bug] = &[
-    // The driver does not compare generations.
-    world("driver-fence-ignored", &[Check::Fence]),
+    // The driver does not compare generations: a late start may stand where all was removed.
+    world("driver-fence-ignored", &[Check::Fence, Check::Orphans]),
     // A takeover goes on with the generation of the one before it.
-    world("generation-not-raised", &[Check::Fence]),
+    world("generation-not-raised", &[Check::Fence, Check::Orphans]),
     // A repeated start does not look for what runs already.
     world("start-not-idempotent", &[Check::Single, Check::Converged]),
     // The record is dropped before secrets are: the slot is free while something still stands on it.
