@@ -452,11 +452,7 @@ impl Execution<'_> {
         let root = reqwest::Certificate::from_pem(authority.expose_secret().as_bytes())?;
         let ingress = &self.checked.platform.ingress;
         let bind = if ingress.bind.is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { ingress.bind };
-        let client = reqwest::Client::builder()
-            .tls_certs_only([root])
-            .resolve(sized.environment.host.as_str(), SocketAddr::new(bind, ingress.https))
-            .timeout(Duration::from_secs(30))
-            .build()?;
+        let client = entrance(root, sized.environment.host.as_str(), SocketAddr::new(bind, ingress.https))?;
         let url = format!("{}/web/login", base_url(self.checked, &sized.environment.host));
         let mut last: Failure = "no answer".into();
         for _ in 0..60 {
@@ -471,10 +467,54 @@ impl Execution<'_> {
     }
 }
 
+/// A client that reaches `host` at the entrance's own address and trusts the estate's authority only. Proxies
+/// of the caller's environment are not asked: they know neither.
+fn entrance(root: reqwest::Certificate, host: &str, at: SocketAddr) -> reqwest::Result<reqwest::Client> {
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([root]).resolve(host, at);
+    client.timeout(Duration::from_secs(30)).build()
+}
+
 fn estate_secret(name: SecretName) -> SecretRef {
     SecretRef { environment: None, name }
 }
 
 fn of(environment: &EnvironmentName, name: SecretName) -> SecretRef {
     SecretRef { environment: Some(environment.clone()), name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a connection came to, if one did.
+    async fn called(listener: tokio::net::TcpListener) -> bool {
+        tokio::time::timeout(Duration::from_secs(5), listener.accept()).await.is_ok()
+    }
+
+    /// In a process of its own, since the variables of this one cannot be changed safely.
+    #[tokio::test]
+    async fn a_proxy_of_the_caller_is_not_asked_for_the_entrance() {
+        const AT: &str = "SPRINGTIDE_TEST_ENTRANCE";
+        let made = certificates::authority("acme", 1_700_000_000).unwrap();
+        let root = reqwest::Certificate::from_pem(made.certificate.as_bytes()).unwrap();
+        if let Ok(at) = std::env::var(AT) {
+            let url = "https://erp.example/web/login";
+            // What listens there speaks no TLS; only where the call went counts.
+            let client = entrance(root, "erp.example", at.parse().unwrap()).unwrap();
+            client.get(url).send().await.unwrap_err();
+            return;
+        }
+        let listen = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (entrance, proxy) = (listen().await, listen().await);
+        let mut child = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "execute::tests::a_proxy_of_the_caller_is_not_asked_for_the_entrance"])
+            .env(AT, entrance.local_addr().unwrap().to_string())
+            .env("HTTPS_PROXY", format!("http://{}", proxy.local_addr().unwrap()))
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let (entrance, proxy) = tokio::join!(called(entrance), called(proxy));
+        assert!(child.wait().await.unwrap().success());
+        assert_eq!((entrance, proxy), (true, false), "(entrance, proxy) was called");
+    }
 }
