@@ -37,8 +37,8 @@ pub struct Configure {
     pub connection_limits: BTreeMap<DbRole, i32>,
 }
 
-/// Configures the environment's database. Repeating it converges; the fingerprint is written last,
-/// in the transaction that writes the Odoo identity.
+/// Configures the environment's database. Repeating it converges; the fingerprint is written last, when every
+/// Odoo that runs was told to look again.
 ///
 /// `admin` must be connected to the database `postgres`.
 pub async fn configure(admin: &Admin, wanted: &Configure) -> Result<(), AdminError> {
@@ -87,14 +87,43 @@ async fn access(admin: &Admin, database: &str) -> Result<(), AdminError> {
         .await
 }
 
-/// Odoo's own parameters and, on a database that still has its template's identity, a new identity;
-/// then the marker. One transaction.
+/// Odoo's own parameters and, on a database that still has its template's identity, a new identity, in one
+/// transaction; then the signal, which must not come before what it tells of; then the marker.
 async fn identity(inside: &Admin, database: &str, wanted: &Configure) -> Result<(), AdminError> {
     inside.batch("begin", "BEGIN").await?;
     let done = identity_in_transaction(inside, database, wanted).await;
     let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = inside.batch("end the transaction", end).await;
-    done.and(ended)
+    done.and(ended)?;
+    signal(inside).await?;
+    let fingerprint = wanted.fingerprint.to_string();
+    inside
+        .execute_format(
+            "leave the marker",
+            "ALTER DATABASE %I SET springtide.configured = %L",
+            &[database, &fingerprint],
+        )
+        .await
+}
+
+/// Where Odoo processes tell each other that cached parameters are no longer what they were: a sequence until
+/// 16, one sequence per cache in 17, one table per cache after it. Each process looks there before a request
+/// or a job, so none has to be restarted for a new address.
+const SIGNALS: [&str; 4] =
+    ["base_cache_signaling", "base_cache_signaling_default", "orm_signaling_default", "orm_signaling_stable"];
+
+/// Tells every Odoo on this database to forget the parameters it has cached.
+async fn signal(inside: &Admin) -> Result<(), AdminError> {
+    let what = "tell Odoo that its parameters changed";
+    let sql = "SELECT relname::text, relkind = 'S' FROM pg_class
+               WHERE relnamespace = 'public'::regnamespace AND relkind IN ('S', 'r') AND relname = ANY($1)";
+    for row in inside.query(what, sql, &[&&SIGNALS[..]]).await? {
+        let (name, is_sequence): (String, bool) = (row.get(0), row.get(1));
+        let statement =
+            if is_sequence { "SELECT nextval('public.%I')" } else { "INSERT INTO public.%I DEFAULT VALUES" };
+        inside.execute_format(what, statement, &[&name]).await?;
+    }
+    Ok(())
 }
 
 async fn identity_in_transaction(inside: &Admin, database: &str, wanted: &Configure) -> Result<(), AdminError> {
@@ -106,14 +135,7 @@ async fn identity_in_transaction(inside: &Admin, database: &str, wanted: &Config
         parameter(inside, "web.base.url.freeze", "True").await?;
         parameter(inside, "report.url", &wanted.report_url).await?;
     }
-    let fingerprint = wanted.fingerprint.to_string();
-    inside
-        .execute_format(
-            "leave the marker",
-            "ALTER DATABASE %I SET springtide.configured = %L",
-            &[database, &fingerprint],
-        )
-        .await
+    Ok(())
 }
 
 async fn fresh_identity(inside: &Admin, database: &str, wanted: &Configure) -> Result<(), AdminError> {
