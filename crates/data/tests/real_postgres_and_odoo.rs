@@ -15,13 +15,13 @@ use nix::unistd::Pid;
 use secrecy::ExposeSecret as _;
 use springtide_core::digest::Digest;
 use springtide_core::layout::Slot;
-use springtide_core::names::EnvironmentName;
-use springtide_core::observe::HostFacts;
+use springtide_core::names::{EnvironmentName, ModuleName};
+use springtide_core::observe::{HalfModule, HostFacts};
 use springtide_core::role::Role;
 use springtide_core::series::Series;
 use springtide_core::workload::{Root, SecretName, SecretRef, Volume};
 use springtide_data::destroy::{final_backup, verify};
-use springtide_data::postgres::{Admin, AdminError, Configure, DbRole, configure, observe};
+use springtide_data::postgres::{Admin, AdminError, Configure, DbRole, configure, observe, take_back};
 use springtide_data::secrets::SecretStore;
 use springtide_data::template::{self, CopyMethod, TemplateError, TemplateSpec};
 use springtide_driver::{Driver, Generation, ProcessDriver, Task, TaskMount, hidden_command};
@@ -99,6 +99,7 @@ async fn all(driver: Arc<ProcessDriver>, temp: &Path, cache: &Path) {
     roles(&socket, port, &store, &environment).await;
     let app = login(&socket, port, &store, &environment, ("app", SecretName::DbApp, "big_shop")).await.unwrap();
     caches(&admin, &app, &store, &environment).await;
+    half_way(&admin, &app, &environment).await;
 
     let to = temp.join("final");
     let backup = final_backup(&*driver, &environment, SLOT, &to, G).await.unwrap();
@@ -264,6 +265,35 @@ async fn caches(admin: &Admin, app: &tokio_postgres::Client, store: &SecretStore
     configure(admin, &elsewhere).await.unwrap();
     let after = told().await;
     assert!(before.iter().zip(&after).all(|(before, after)| after > before), "{before:?} {after:?}");
+}
+
+/// What an installation that was cut off left is seen with what belongs to what, and can be taken back.
+async fn half_way(admin: &Admin, app: &tokio_postgres::Client, environment: &EnvironmentName) {
+    let half = async || observe(admin, environment).await.unwrap().half;
+    assert_eq!(half().await, BTreeMap::new());
+    app.batch_execute(
+        "UPDATE ir_module_module SET state = 'to install' WHERE name IN ('contacts', 'mail', 'google_gmail');
+         UPDATE ir_module_module SET state = 'to upgrade' WHERE name = 'web'",
+    )
+    .await
+    .unwrap();
+    let set = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<BTreeSet<ModuleName>>();
+    let seen = half().await;
+    assert_eq!(seen.keys().cloned().collect::<BTreeSet<_>>(), set(&["contacts", "mail", "google_gmail", "web"]));
+    let of = |name: &str| seen[&name.parse::<ModuleName>().unwrap()].clone();
+    assert_eq!(of("contacts"), HalfModule { needs: set(&["mail"]), comes_with: None });
+    assert_eq!(of("mail"), HalfModule::default());
+    assert_eq!(of("google_gmail"), HalfModule { needs: set(&["mail"]), comes_with: Some(set(&["mail"])) });
+    assert_eq!(of("web"), HalfModule { needs: set(&[]), comes_with: Some(set(&[])) });
+    // With what brings it there, Odoo would have brought it.
+    app.batch_execute("UPDATE ir_module_module SET state = 'installed' WHERE name IN ('mail', 'web')").await.unwrap();
+    assert_eq!(half().await[&"google_gmail".parse::<ModuleName>().unwrap()].comes_with, Some(set(&[])));
+    take_back(admin, environment).await.unwrap();
+    let seen = observe(admin, environment).await.unwrap();
+    assert_eq!(seen.half, BTreeMap::new());
+    let none: [ModuleName; 2] = ["contacts", "google_gmail"].map(|name| name.parse().unwrap());
+    assert!(none.iter().all(|name| !seen.modules.contains(name)), "{:?}", seen.modules);
+    app.batch_execute("UPDATE ir_module_module SET state = 'uninstalled' WHERE name = 'mail'").await.unwrap();
 }
 
 async fn roles(socket: &Path, port: u16, store: &SecretStore, environment: &EnvironmentName) {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use springtide_core::digest::Digest;
-use springtide_core::names::EnvironmentName;
-use springtide_core::observe::DatabaseObservation;
+use springtide_core::names::{EnvironmentName, ModuleName};
+use springtide_core::observe::{DatabaseObservation, HalfModule};
 
 use super::admin::{Admin, AdminError, database_of, sql_error};
 use super::roles::{self, DbRole};
@@ -234,23 +234,55 @@ pub async fn observe(admin: &Admin, environment: &EnvironmentName) -> Result<Dat
     let mut seen = DatabaseObservation {
         configured,
         modules: BTreeSet::new(),
-        half: BTreeSet::new(),
+        half: BTreeMap::new(),
         overridden: overridden(admin).await?,
     };
     if !has_table(&inside, "ir_module_module").await? {
         return Ok(seen);
     }
-    let sql = "SELECT name::text, state = 'installed' FROM ir_module_module
-               WHERE state IN ('installed', 'to install', 'to upgrade')";
-    for row in inside.query("read the modules", sql, &[]).await? {
-        let Ok(name) = row.get::<_, String>(0).parse() else { continue };
-        if row.get(1) {
-            seen.modules.insert(name)
-        } else {
-            seen.half.insert(name)
-        };
+    for row in inside
+        .query("read the modules", "SELECT name::text FROM ir_module_module WHERE state = 'installed'", &[])
+        .await?
+    {
+        seen.modules.extend(row.get::<_, String>(0).parse());
     }
+    seen.half = half(&inside).await?;
     Ok(seen)
+}
+
+/// Modules that are half way, and how they belong together.
+async fn half(inside: &Admin) -> Result<BTreeMap<ModuleName, HalfModule>, AdminError> {
+    let sql = "SELECT m.name::text, m.state = 'to upgrade', coalesce(m.auto_install, false),
+                      d.name::text, coalesce(d.auto_install_required, false)
+               FROM ir_module_module m
+               LEFT JOIN (ir_module_module_dependency d JOIN ir_module_module n ON n.name = d.name AND n.state = 'to install')
+                      ON d.module_id = m.id
+               WHERE m.state IN ('to install', 'to upgrade')";
+    let mut half: BTreeMap<ModuleName, HalfModule> = BTreeMap::new();
+    for row in inside.query("read the modules that are half way", sql, &[]).await? {
+        let (upgrades, by_itself, triggers): (bool, bool, bool) = (row.get(1), row.get(2), row.get(4));
+        let Ok(name) = row.get::<_, String>(0).parse() else { continue };
+        let module = half.entry(name).or_default();
+        if upgrades || by_itself {
+            module.comes_with.get_or_insert_default();
+        }
+        let Some(Ok(needed)) = row.get::<_, Option<String>>(3).map(|name| name.parse::<ModuleName>()) else { continue };
+        if let (true, Some(with)) = (triggers && !upgrades, &mut module.comes_with) {
+            with.insert(needed.clone());
+        }
+        module.needs.insert(needed);
+    }
+    Ok(half)
+}
+
+/// Takes the marks of an installation that was cut off back, as Odoo does itself when one fails: what it had not
+/// come to yet is not installed. Nothing may be installing.
+///
+/// `admin` may be connected to any database of the server.
+pub async fn take_back(admin: &Admin, environment: &EnvironmentName) -> Result<(), AdminError> {
+    let inside = admin.to(&database_of(environment)?).await?;
+    let sql = "UPDATE ir_module_module SET state = 'uninstalled' WHERE state = 'to install'";
+    inside.execute("take back an installation that was cut off", sql, &[]).await.map(drop)
 }
 
 /// Settings that stand in `postgresql.auto.conf`, where ALTER SYSTEM writes them; Springtide never does.
