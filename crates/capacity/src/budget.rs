@@ -2,7 +2,11 @@
 //!
 //! Source of the arithmetic: Odoo's pool is per process; the steady need of a prefork worker is 2
 //! (nested cursors, sequences), of a cron process 3 (LISTEN, lock cursor, job cursor), of the event
-//! server its LISTEN plus its pool, of the queue runner LISTEN + advisory lock.
+//! server its LISTEN plus its pool, of the queue runner LISTEN + advisory lock. Notifies come over
+//! connections of their own, which the pooler holds ready beside the LISTENs.
+//!
+//! The rule that keeps it right: whatever may connect has a line here, and the pooler's pools are made of the
+//! same numbers; so the sum is an upper bound.
 
 /// What the budget depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub const PER_WORKER: u16 = 2;
 pub const PER_CRON: u16 = 3;
 /// Connections of the queue runner: LISTEN and advisory lock.
 pub const RUNNER: u16 = 2;
+/// Connections to the database `postgres` for notifies, each of which Odoo sends over a new one.
+pub const NOTIFY: u16 = 3;
 /// Connections for installs, upgrades and backups, straight to PostgreSQL.
 pub const MAINTENANCE: u16 = 4;
 /// Connections for monitoring and for a person who looks.
@@ -63,13 +69,14 @@ impl Budget {
     }
 
     /// All lines.
-    pub fn lines(&self) -> [BudgetLine; 6] {
+    pub fn lines(&self) -> [BudgetLine; 7] {
         let BudgetInput { web, cron, jobs, live_pool, .. } = self.input;
         let how = [
             format!("{web} workers x {PER_WORKER}"),
             format!("{cron} x {PER_CRON}"),
             format!("{live_pool} pool + 1 LISTEN"),
             format!("{jobs} workers x {PER_WORKER} + {RUNNER} runner"),
+            "messages between processes".to_owned(),
             "installs and backups".to_owned(),
             "signals and people".to_owned(),
         ];
@@ -102,7 +109,7 @@ impl Budget {
 }
 
 /// What every role may hold.
-fn parts(input: &BudgetInput) -> [(&'static str, u32); 6] {
+fn parts(input: &BudgetInput) -> [(&'static str, u32); 7] {
     let BudgetInput { web, cron, jobs, live_pool, max_connections: _ } = *input;
     let times = |count: u16, each: u16| u32::from(count) * u32::from(each);
     [
@@ -110,6 +117,7 @@ fn parts(input: &BudgetInput) -> [(&'static str, u32); 6] {
         ("cron", times(cron, PER_CRON)),
         ("live", u32::from(live_pool) + 1),
         ("jobs", times(jobs, PER_WORKER) + u32::from(RUNNER)),
+        ("notify", u32::from(NOTIFY)),
         ("maintenance", u32::from(MAINTENANCE)),
         ("monitor", u32::from(MONITOR)),
     ]
@@ -143,7 +151,8 @@ mod tests {
         assert_eq!(
             of(4).arithmetic(),
             "web 8 (4 workers x 2) + cron 3 (1 x 3) + live 5 (4 pool + 1 LISTEN) + jobs 4 (1 workers x 2 + 2 runner) \
-             + maintenance 4 (installs and backups) + monitor 3 (signals and people) = 27; with reserve 8 that is 35 of max_connections 50"
+             + notify 3 (messages between processes) + maintenance 4 (installs and backups) \
+             + monitor 3 (signals and people) = 30; with reserve 8 that is 38 of max_connections 50"
         );
     }
 }

@@ -101,6 +101,17 @@ pub struct WorkloadObservation {
     pub edited: Vec<EditedFile>,
 }
 
+/// How a module that is half way belongs to others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HalfModule {
+    /// What it needs that is half way too.
+    pub needs: BTreeSet<ModuleName>,
+    /// What of that makes Odoo install it without being asked; none if it has to be asked. With nothing left
+    /// in it Odoo would have installed it by now, or it is there and was being updated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comes_with: Option<BTreeSet<ModuleName>>,
+}
+
 /// What was seen of an environment's database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseObservation {
@@ -111,7 +122,7 @@ pub struct DatabaseObservation {
     /// Modules that an installation which was cut off left half way. Odoo runs no scheduled action
     /// while there are any.
     #[serde(default)]
-    pub half: BTreeSet<ModuleName>,
+    pub half: BTreeMap<ModuleName, HalfModule>,
     /// Settings of its server that somebody changed with ALTER SYSTEM, over what the files say.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub overridden: BTreeSet<String>,

@@ -4,14 +4,17 @@
 //! Commands: `host CPUS MEMORY SERIES...`, `postgres MAJOR` (programs of another version), `estate` (indented YAML follows), `at UNIX_SECONDS`, `plan`,
 //! `apply` (plays the plan's effect on the observation), `destroy ENV [backup FOLDER | reason TEXT |
 //! cut-off-after STEPS]` (plans it and plays it), `fail ENV/ROLE` (its supervisor gave up), `edit ENV/ROLE FILE
-//! [reloadable]` (somebody changes a file of it), `override ENV SETTING` (somebody uses ALTER SYSTEM).
+//! [reloadable]` (somebody changes a file of it), `override ENV SETTING` (somebody uses ALTER SYSTEM),
+//! `half ENV MODULE [needs MODULE... | auto MODULE...]` (an installation was cut off before this one, which needs
+//! others that are half way; `auto`: Odoo installs it by itself with them).
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use springtide_core::check::parse_and_check;
 use springtide_core::names::EnvironmentName;
-use springtide_core::observe::{EditedFile, EnvironmentObservation, Observed, WorkloadState};
+use springtide_core::observe::{EditedFile, EnvironmentObservation, HalfModule, Observed, WorkloadState};
 use springtide_core::plan::destroy::Proof;
 use springtide_core::plan::{Action, Plan, Risk, plan};
 use springtide_core::units::ByteSize;
@@ -117,6 +120,13 @@ fn play(script: &str) -> String {
                 let seen = world.environment(&name.parse().expect("a name"));
                 let Observed::Known(database) = &mut seen.database else { panic!("{name} has no database") };
                 database.overridden.insert((*setting).into());
+            }
+            ["half", name, module, rest @ ..] => {
+                let seen = world.environment(&name.parse().expect("a name"));
+                let Observed::Known(database) = &mut seen.database else { panic!("{name} has no database") };
+                let needs: BTreeSet<_> = rest.iter().skip(1).map(|it| it.parse().expect("a module")).collect();
+                let comes_with = (rest.first() == Some(&"auto")).then(|| needs.clone());
+                database.half.insert(module.parse().expect("a module"), HalfModule { needs, comes_with });
             }
             _ => panic!("unknown command {command:?}"),
         }

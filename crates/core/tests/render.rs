@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use springtide_capacity::budget::{MAINTENANCE, MONITOR, RUNNER};
 use springtide_core::check::{CheckedEstate, parse_and_check};
 use springtide_core::digest::Digest;
 use springtide_core::layout::Slot;
@@ -120,4 +121,23 @@ fn one_digest_stands_for_one_text() {
         (Role::Jobs, 2 * 5),
     ];
     assert_eq!(counts, of_both_slots);
+}
+
+#[test]
+fn the_budget_counts_all_that_may_connect() {
+    let estate = canonical();
+    for environment in sized(&estate, &host()) {
+        let pooler = roles::workload(&environment, Role::Pooler);
+        let ini = pooler.files.iter().find(|file| file.name == "pgbouncer.ini").expect("it has one");
+        let ini = serde_json::to_string(&ini.content).expect("text prints");
+        let most = ini.split("max_db_connections=").skip(1).map(|rest| {
+            let end = rest.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(rest.len());
+            rest[..end].parse::<u32>().expect("a number")
+        });
+        let most: Vec<u32> = most.collect();
+        assert_eq!(most.len(), 2, "{ini}");
+        let direct = [RUNNER, MAINTENANCE, MONITOR].map(u32::from);
+        let all = most.iter().chain(&direct).sum::<u32>();
+        assert_eq!(environment.budget.demand, all, "{}", environment.budget.arithmetic());
+    }
 }

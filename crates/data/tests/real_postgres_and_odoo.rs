@@ -15,13 +15,13 @@ use nix::unistd::Pid;
 use secrecy::ExposeSecret as _;
 use springtide_core::digest::Digest;
 use springtide_core::layout::Slot;
-use springtide_core::names::EnvironmentName;
-use springtide_core::observe::HostFacts;
+use springtide_core::names::{EnvironmentName, ModuleName};
+use springtide_core::observe::{HalfModule, HostFacts};
 use springtide_core::role::Role;
 use springtide_core::series::Series;
 use springtide_core::workload::{Root, SecretName, SecretRef, Volume};
 use springtide_data::destroy::{final_backup, verify};
-use springtide_data::postgres::{Admin, AdminError, Configure, DbRole, configure, observe};
+use springtide_data::postgres::{Admin, AdminError, Configure, DbRole, configure, observe, take_back};
 use springtide_data::secrets::SecretStore;
 use springtide_data::template::{self, CopyMethod, TemplateError, TemplateSpec};
 use springtide_driver::{Driver, Generation, ProcessDriver, Task, TaskMount, hidden_command};
@@ -97,6 +97,9 @@ async fn all(driver: Arc<ProcessDriver>, temp: &Path, cache: &Path) {
     let admin = connect(&socket, port).await;
     identities(&admin, &store, &environment).await;
     roles(&socket, port, &store, &environment).await;
+    let app = login(&socket, port, &store, &environment, ("app", SecretName::DbApp, "big_shop")).await.unwrap();
+    caches(&admin, &app, &store, &environment).await;
+    half_way(&admin, &app, &environment).await;
 
     let to = temp.join("final");
     let backup = final_backup(&*driver, &environment, SLOT, &to, G).await.unwrap();
@@ -189,11 +192,24 @@ async fn connect(socket: &Path, port: u16) -> Admin {
 }
 
 async fn identities(admin: &Admin, store: &SecretStore, environment: &EnvironmentName) {
-    let get = |name| store.get(&SecretRef { environment: Some(environment.clone()), name }).unwrap();
     let before = observe(admin, environment).await.unwrap();
     assert_eq!(before.configured, None);
     assert!(before.modules.contains(&"web".parse().unwrap()));
-    let mut wanted = Configure {
+    let mut wanted = wanted(store, environment);
+    configure(admin, &wanted).await.unwrap();
+    assert_eq!(observe(admin, environment).await.unwrap().configured, Some(wanted.fingerprint));
+    // A second time: a new fingerprint, the same identity.
+    wanted.fingerprint = Digest::of_bytes(b"two");
+    wanted.database_secret = "must not be used".to_owned().into();
+    configure(admin, &wanted).await.unwrap();
+    assert_eq!(observe(admin, environment).await.unwrap().configured, Some(wanted.fingerprint));
+    let reserved: EnvironmentName = "postgres".parse().unwrap();
+    assert!(matches!(observe(admin, &reserved).await, Err(AdminError::ReservedName(_))));
+}
+
+fn wanted(store: &SecretStore, environment: &EnvironmentName) -> Configure {
+    let get = |name| store.get(&SecretRef { environment: Some(environment.clone()), name }).unwrap();
+    Configure {
         environment: environment.clone(),
         base_url: "https://shop.example".into(),
         report_url: "http://127.0.0.1:21392".into(),
@@ -211,26 +227,78 @@ async fn identities(admin: &Admin, store: &SecretStore, environment: &Environmen
         .map(|(role, name)| (role, get(name)))
         .into(),
         connection_limits: BTreeMap::from([(DbRole::Report, 5)]),
+    }
+}
+
+/// A connection of a role with the password that a secret holds, to a database.
+async fn login(
+    socket: &Path,
+    port: u16,
+    store: &SecretStore,
+    environment: &EnvironmentName,
+    (role, name, database): (&str, SecretName, &str),
+) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+    let password = store.get(&SecretRef { environment: Some(environment.clone()), name }).unwrap();
+    let mut config = tokio_postgres::Config::new();
+    config.host_path(socket).port(port).user(role).dbname(database).password(password.expose_secret());
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// A new address is news for every Odoo that runs, in the way of each series.
+async fn caches(admin: &Admin, app: &tokio_postgres::Client, store: &SecretStore, environment: &EnvironmentName) {
+    app.batch_execute("CREATE SEQUENCE base_cache_signaling; CREATE SEQUENCE base_cache_signaling_default")
+        .await
+        .unwrap();
+    let told = async || {
+        let sql =
+            "SELECT (SELECT max(id)::bigint FROM orm_signaling_stable), (SELECT last_value FROM base_cache_signaling),
+                          (SELECT last_value FROM base_cache_signaling_default)";
+        let row = app.query_one(sql, &[]).await.unwrap();
+        [0, 1, 2].map(|at| row.get::<_, i64>(at))
     };
-    configure(admin, &wanted).await.unwrap();
-    assert_eq!(observe(admin, environment).await.unwrap().configured, Some(wanted.fingerprint));
-    // A second time: a new fingerprint, the same identity.
-    wanted.fingerprint = Digest::of_bytes(b"two");
-    wanted.database_secret = "must not be used".to_owned().into();
-    configure(admin, &wanted).await.unwrap();
-    assert_eq!(observe(admin, environment).await.unwrap().configured, Some(wanted.fingerprint));
-    let reserved: EnvironmentName = "postgres".parse().unwrap();
-    assert!(matches!(observe(admin, &reserved).await, Err(AdminError::ReservedName(_))));
+    // The first value of a sequence does not tell whether it was taken.
+    app.batch_execute("SELECT nextval('base_cache_signaling'), nextval('base_cache_signaling_default')").await.unwrap();
+    let before = told().await;
+    let elsewhere = Configure { base_url: "https://shop.example:8443".into(), ..wanted(store, environment) };
+    configure(admin, &elsewhere).await.unwrap();
+    let after = told().await;
+    assert!(before.iter().zip(&after).all(|(before, after)| after > before), "{before:?} {after:?}");
+}
+
+/// What an installation that was cut off left is seen with what belongs to what, and can be taken back.
+async fn half_way(admin: &Admin, app: &tokio_postgres::Client, environment: &EnvironmentName) {
+    let half = async || observe(admin, environment).await.unwrap().half;
+    assert_eq!(half().await, BTreeMap::new());
+    app.batch_execute(
+        "UPDATE ir_module_module SET state = 'to install' WHERE name IN ('contacts', 'mail', 'google_gmail');
+         UPDATE ir_module_module SET state = 'to upgrade' WHERE name = 'web'",
+    )
+    .await
+    .unwrap();
+    let set = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<BTreeSet<ModuleName>>();
+    let seen = half().await;
+    assert_eq!(seen.keys().cloned().collect::<BTreeSet<_>>(), set(&["contacts", "mail", "google_gmail", "web"]));
+    let of = |name: &str| seen[&name.parse::<ModuleName>().unwrap()].clone();
+    assert_eq!(of("contacts"), HalfModule { needs: set(&["mail"]), comes_with: None });
+    assert_eq!(of("mail"), HalfModule::default());
+    assert_eq!(of("google_gmail"), HalfModule { needs: set(&["mail"]), comes_with: Some(set(&["mail"])) });
+    assert_eq!(of("web"), HalfModule { needs: set(&[]), comes_with: Some(set(&[])) });
+    // With what brings it there, Odoo would have brought it.
+    app.batch_execute("UPDATE ir_module_module SET state = 'installed' WHERE name IN ('mail', 'web')").await.unwrap();
+    assert_eq!(half().await[&"google_gmail".parse::<ModuleName>().unwrap()].comes_with, Some(set(&[])));
+    take_back(admin, environment).await.unwrap();
+    let seen = observe(admin, environment).await.unwrap();
+    assert_eq!(seen.half, BTreeMap::new());
+    let none: [ModuleName; 2] = ["contacts", "google_gmail"].map(|name| name.parse().unwrap());
+    assert!(none.iter().all(|name| !seen.modules.contains(name)), "{:?}", seen.modules);
+    app.batch_execute("UPDATE ir_module_module SET state = 'uninstalled' WHERE name = 'mail'").await.unwrap();
 }
 
 async fn roles(socket: &Path, port: u16, store: &SecretStore, environment: &EnvironmentName) {
     let login = async |role: &str, secret, database: &str| {
-        let password = store.get(&SecretRef { environment: Some(environment.clone()), name: secret }).unwrap();
-        let mut config = tokio_postgres::Config::new();
-        config.host_path(socket).port(port).user(role).dbname(database).password(password.expose_secret());
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
-        tokio::spawn(connection);
-        Ok::<_, tokio_postgres::Error>(client)
+        login(socket, port, store, environment, (role, secret, database)).await
     };
     let one = async |client: &tokio_postgres::Client, sql: &str| -> String {
         client.query_one(sql, &[]).await.unwrap().get(0)

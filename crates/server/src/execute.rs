@@ -21,13 +21,11 @@ use springtide_core::plan::environment::{base_url, certificate_until};
 use springtide_core::plan::wanted::{wanted, wanted_of_estate};
 use springtide_core::plan::{Action, EnvironmentPlan, Plan, Risk, Step};
 use springtide_core::role::Role;
-use springtide_core::roles::{self, odoo, proxy, route};
+use springtide_core::roles::{self, proxy, route};
 use springtide_core::sizing::{SizedEnvironment, size};
 use springtide_core::workload::{SecretName, SecretRef, Volume, WorkloadId, WorkloadSpec};
 use springtide_data::destroy::final_backup;
-use springtide_data::install::{InstallRequest, ModuleAction, install_modules};
-use springtide_data::odoo_log;
-use springtide_data::postgres::{Admin, Configure, DbRole, configure, observe as observe_database, reset_settings};
+use springtide_data::postgres::{Admin, Configure, DbRole, configure, reset_settings};
 use springtide_data::template::{self, CopyMethod, TemplateSpec};
 use springtide_driver::{Generation, ResolvedWorkload};
 
@@ -310,48 +308,7 @@ impl Execution<'_> {
             Action::ResetSettings { settings, .. } => {
                 reset_settings(&self.admin(sized_of()?).await?, settings).await?;
             }
-            Action::InstallModules { environment, modules } => {
-                let sized = sized_of()?;
-                // Old code on a new schema is unsafe: Odoo's roles stop first; their own steps of this
-                // plan, or of the next, start them again.
-                for role in Role::ODOO {
-                    driver.stop_workload(&WorkloadId::of(environment, role), generation).await?;
-                }
-                let conf = secrets.resolve(&odoo::installer_conf(sized))?;
-                let authority = secrets.get(&estate_secret(SecretName::AuthorityCertificate))?;
-                let mut env = BTreeMap::new();
-                for (name, value) in odoo::env(sized, Role::Web) {
-                    env.insert(name, secrets.resolve(&value)?.expose_secret().to_owned());
-                }
-                let wanted = modules.iter().cloned().collect();
-                let request = InstallRequest {
-                    environment,
-                    series: sized.environment.series,
-                    slot: sized.slot,
-                    modules: &wanted,
-                    action: ModuleAction::Install,
-                    conf: conf.expose_secret().to_owned(),
-                    files: vec![("ca.crt".into(), authority.expose_secret().to_owned())],
-                    env,
-                };
-                let installed = install_modules(driver, request, generation).await;
-                let again = self.start_again(sized, generation).await;
-                // Why the installation failed is the news, also when the roles do not come back.
-                let log = installed?;
-                again?;
-                let seen = observe_database(&self.admin(sized).await?, environment).await?;
-                let missing = modules.iter().filter(|module| !seen.modules.contains(*module));
-                let missing: Vec<&str> = missing.map(|module| module.as_str()).collect();
-                if !missing.is_empty() {
-                    let lines = log.map(|log| odoo_log::relevant_of(&log, "").join("\n")).unwrap_or_default();
-                    let series = sized.environment.series;
-                    let missing = missing.join(", ");
-                    let text = format!(
-                        "no such module in series {series}, or not installable: {missing}; nothing of it was installed\n{lines}"
-                    );
-                    return Err(text.into());
-                }
-            }
+            Action::InstallModules { modules, .. } => self.install(sized_of()?, modules, generation).await?,
             Action::EnsureRoute { environment, .. } => {
                 let route = route::route(sized_of()?);
                 let marker = route::marker(environment, &route.digest);
@@ -387,18 +344,6 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// Runs Odoo's roles as they are declared and waits until they are ready.
-    async fn start_again(&self, sized: &SizedEnvironment<'_>, generation: Generation) -> Result<(), Failure> {
-        let driver = self.estate.driver.as_ref();
-        for role in Role::ODOO {
-            driver.ensure_workload(&self.resolve(roles::workload(sized, role))?, generation).await?;
-        }
-        for role in Role::ODOO {
-            driver.wait_ready(&WorkloadId::of(&sized.environment.name, role)).await?;
-        }
-        Ok(())
-    }
-
     /// What a last backup that was cut off left in the state folder. Nobody else writes there: this
     /// operation holds the lock.
     fn remove_unfinished_backups(&self, environment: &EnvironmentName) -> Result<(), Failure> {
@@ -427,7 +372,7 @@ impl Execution<'_> {
         }
     }
 
-    fn resolve(&self, spec: WorkloadSpec) -> Result<ResolvedWorkload, Failure> {
+    pub(crate) fn resolve(&self, spec: WorkloadSpec) -> Result<ResolvedWorkload, Failure> {
         let secrets = &self.estate.secrets;
         let mut files = Vec::with_capacity(spec.files.len());
         for file in &spec.files {
@@ -440,7 +385,7 @@ impl Execution<'_> {
         Ok(ResolvedWorkload { digest: spec.digest(), spec, files, env })
     }
 
-    async fn admin(&self, sized: &SizedEnvironment<'_>) -> Result<Admin, Failure> {
+    pub(crate) async fn admin(&self, sized: &SizedEnvironment<'_>) -> Result<Admin, Failure> {
         let folder = self.estate.driver.volume(Some(&sized.environment.name), Volume::PostgresSocket);
         let port = sized.slot.port(Role::Postgres).unwrap_or_default();
         Ok(Admin::connect(&folder, port, "postgres").await?)
@@ -452,11 +397,7 @@ impl Execution<'_> {
         let root = reqwest::Certificate::from_pem(authority.expose_secret().as_bytes())?;
         let ingress = &self.checked.platform.ingress;
         let bind = if ingress.bind.is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { ingress.bind };
-        let client = reqwest::Client::builder()
-            .tls_certs_only([root])
-            .resolve(sized.environment.host.as_str(), SocketAddr::new(bind, ingress.https))
-            .timeout(Duration::from_secs(30))
-            .build()?;
+        let client = entrance(root, sized.environment.host.as_str(), SocketAddr::new(bind, ingress.https))?;
         let url = format!("{}/web/login", base_url(self.checked, &sized.environment.host));
         let mut last: Failure = "no answer".into();
         for _ in 0..60 {
@@ -471,10 +412,54 @@ impl Execution<'_> {
     }
 }
 
-fn estate_secret(name: SecretName) -> SecretRef {
+/// A client that reaches `host` at the entrance's own address and trusts the estate's authority only. Proxies
+/// of the caller's environment are not asked: they know neither.
+fn entrance(root: reqwest::Certificate, host: &str, at: SocketAddr) -> reqwest::Result<reqwest::Client> {
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([root]).resolve(host, at);
+    client.timeout(Duration::from_secs(30)).build()
+}
+
+pub(crate) fn estate_secret(name: SecretName) -> SecretRef {
     SecretRef { environment: None, name }
 }
 
 fn of(environment: &EnvironmentName, name: SecretName) -> SecretRef {
     SecretRef { environment: Some(environment.clone()), name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a connection came to, if one did.
+    async fn called(listener: tokio::net::TcpListener) -> bool {
+        tokio::time::timeout(Duration::from_secs(5), listener.accept()).await.is_ok()
+    }
+
+    /// In a process of its own, since the variables of this one cannot be changed safely.
+    #[tokio::test]
+    async fn a_proxy_of_the_caller_is_not_asked_for_the_entrance() {
+        const AT: &str = "SPRINGTIDE_TEST_ENTRANCE";
+        let made = certificates::authority("acme", 1_700_000_000).unwrap();
+        let root = reqwest::Certificate::from_pem(made.certificate.as_bytes()).unwrap();
+        if let Ok(at) = std::env::var(AT) {
+            let url = "https://erp.example/web/login";
+            // What listens there speaks no TLS; only where the call went counts.
+            let client = entrance(root, "erp.example", at.parse().unwrap()).unwrap();
+            client.get(url).send().await.unwrap_err();
+            return;
+        }
+        let listen = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (entrance, proxy) = (listen().await, listen().await);
+        let mut child = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "execute::tests::a_proxy_of_the_caller_is_not_asked_for_the_entrance"])
+            .env(AT, entrance.local_addr().unwrap().to_string())
+            .env("HTTPS_PROXY", format!("http://{}", proxy.local_addr().unwrap()))
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let (entrance, proxy) = tokio::join!(called(entrance), called(proxy));
+        assert!(child.wait().await.unwrap().success());
+        assert_eq!((entrance, proxy), (true, false), "(entrance, proxy) was called");
+    }
 }

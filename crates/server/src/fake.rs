@@ -210,7 +210,7 @@ impl World for FakeWorld {
                 let data = DatabaseObservation {
                     configured: None,
                     modules,
-                    half: BTreeSet::new(),
+                    half: BTreeMap::new(),
                     overridden: BTreeSet::new(),
                 };
                 memory.data.insert(environment.clone(), data);
@@ -232,9 +232,11 @@ impl World for FakeWorld {
                 let mut memory = self.memory();
                 memory.data.get_mut(environment).ok_or("it has no database")?.overridden.clear();
             }
-            Action::InstallModules { environment, modules } => {
+            Action::InstallModules { environment, modules, withdrawn: _ } => {
                 let mut memory = self.memory();
-                memory.data.get_mut(environment).ok_or("it has no database")?.modules.extend(modules.iter().cloned());
+                let data = memory.data.get_mut(environment).ok_or("it has no database")?;
+                data.half.clear();
+                data.modules.extend(modules.iter().cloned());
             }
             Action::EnsureRoute { environment, digest } => {
                 self.memory().routes.insert(environment.clone(), *digest);

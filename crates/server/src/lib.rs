@@ -20,6 +20,7 @@ pub mod file;
 pub mod health;
 pub mod http;
 pub mod locks;
+mod modules;
 pub mod notice;
 pub mod observe;
 pub mod routes;

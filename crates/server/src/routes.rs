@@ -1,7 +1,8 @@
 //! Routes at the proxy: written atomically into the folder it watches, confirmed through its API.
 //!
-//! A configuration that the proxy does not take is withdrawn: the previous file comes back and the
-//! caller gets an error, so that traffic is never worse than before.
+//! A configuration that the proxy does not take is withdrawn: all files of the route come back as they were
+//! and the caller gets an error, so that traffic is never worse than before. Taken means that the proxy's own
+//! lists show every part of it as enabled: a router that it refuses is in them too.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 use springtide_core::digest::Digest;
 use springtide_core::layout::Slot;
 use springtide_core::names::EnvironmentName;
@@ -41,6 +43,9 @@ pub enum RouteError {
 
 const CONFIRM_S: u64 = 10;
 
+/// Files of a route. The route itself goes first: without its certificate it would show the wrong one.
+const ENDINGS: [&str; 4] = ["yml", "sum", "crt", "key"];
+
 /// The running proxy, through its administration API.
 #[derive(Clone)]
 pub struct Proxy {
@@ -52,23 +57,25 @@ impl Proxy {
     /// The estate's proxy. Loopback only: proxies of the caller's environment are not asked.
     pub fn new() -> Result<Self, RouteError> {
         let port = Slot::ESTATE.port(Role::Proxy).unwrap_or_default();
-        let url = format!("http://127.0.0.1:{port}/api/http/middlewares?per_page=100000");
+        let url = format!("http://127.0.0.1:{port}/api/http");
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(3)).build();
         Ok(Self { client: client.map_err(RouteError::Proxy)?, url })
     }
 
-    /// Names of all middlewares the proxy has live; among them the markers of routes.
+    /// Names of the middlewares that are live: enabled, and so is every router that they are part of, with its
+    /// service. Among them are the markers of routes.
     pub async fn live(&self) -> Result<BTreeSet<String>, RouteError> {
-        let answer = self.client.get(&self.url).send().await.and_then(reqwest::Response::error_for_status);
-        let list: Vec<serde_json::Value> =
-            answer.map_err(RouteError::Proxy)?.json().await.map_err(RouteError::Proxy)?;
-        let enabled = list.iter().filter(|it| it["status"] == "enabled");
-        Ok(enabled.filter_map(|it| it["name"].as_str()).map(|name| name.trim_end_matches("@file").to_owned()).collect())
+        let (middlewares, routers) = (self.list("middlewares").await?, self.list("routers").await?);
+        Ok(live(&middlewares, &routers, &self.services().await?))
     }
 
     /// All services, as the proxy's API tells them.
-    pub async fn services(&self) -> Result<Vec<serde_json::Value>, RouteError> {
-        let url = self.url.replace("/middlewares?", "/services?");
+    pub async fn services(&self) -> Result<Vec<Value>, RouteError> {
+        self.list("services").await
+    }
+
+    async fn list(&self, what: &str) -> Result<Vec<Value>, RouteError> {
+        let url = format!("{}/{what}?per_page=100000", self.url);
         let answer = self.client.get(url).send().await.and_then(reqwest::Response::error_for_status);
         answer.map_err(RouteError::Proxy)?.json().await.map_err(RouteError::Proxy)
     }
@@ -89,16 +96,45 @@ impl Proxy {
         std::fs::create_dir_all(folder).map_err(failed(folder))?;
         let (shared, content) = springtide_core::roles::route::shared();
         let file = folder.join(&route.file);
-        let before = std::fs::read(&file).ok();
-        for (path, content) in [
+        let mut before = Vec::new();
+        for ending in ENDINGS {
+            let path = file.with_extension(ending);
+            before.push(match std::fs::read(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => (path, None),
+                read => (path.clone(), Some(read.map_err(failed(&path))?)),
+            });
+        }
+        let sum = Digest::of_bytes(route.content.as_bytes()).to_string();
+        let files = [
             (folder.join(shared), content.as_str()),
             (file.with_extension("crt"), certificate.expose_secret()),
             (file.with_extension("key"), key.expose_secret()),
             (file.clone(), route.content.as_str()),
-            (file.with_extension("sum"), Digest::of_bytes(route.content.as_bytes()).to_string().as_str()),
-        ] {
-            write(&path, content.as_bytes()).map_err(failed(&path))?;
+            (file.with_extension("sum"), sum.as_str()),
+        ];
+        let written =
+            files.into_iter().try_for_each(|(path, content)| write(&path, content.as_bytes()).map_err(failed(&path)));
+        let confirmed = match written {
+            Ok(()) => self.confirm(marker).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = confirmed else { return Ok(()) };
+        // A certificate that stayed would be shown by the previous route, for a host that is not its own.
+        for (path, content) in before {
+            let restored = match content {
+                Some(content) => write(&path, &content),
+                None => std::fs::remove_file(&path),
+            };
+            match restored {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                restored => restored.map_err(failed(&path))?,
+            }
         }
+        Err(error)
+    }
+
+    /// Waits until the proxy shows `marker`.
+    async fn confirm(&self, marker: &str) -> Result<(), RouteError> {
         let mut away = None;
         for _ in 0..CONFIRM_S * 5 {
             match self.live().await {
@@ -108,14 +144,6 @@ impl Proxy {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        match before {
-            Some(before) => {
-                write(&file, &before).map_err(failed(&file))?;
-                let (sum, digest) = (file.with_extension("sum"), Digest::of_bytes(&before).to_string());
-                write(&sum, digest.as_bytes()).map_err(failed(&sum))?;
-            }
-            None => std::fs::remove_file(&file).map_err(failed(&file))?,
-        }
         // A proxy that does not answer has refused nothing.
         Err(away.unwrap_or(RouteError::Rejected(CONFIRM_S)))
     }
@@ -123,8 +151,7 @@ impl Proxy {
     /// Takes a route away and waits until the proxy shows it no more; absent is success. A proxy that
     /// does not run has no routes, and finds none when it starts.
     pub async fn remove(&self, folder: &Path, environment: &EnvironmentName) -> Result<(), RouteError> {
-        // The key goes last: a route without its certificate would show the wrong one.
-        for ending in ["yml", "sum", "crt", "key"] {
+        for ending in ENDINGS {
             let path: PathBuf = folder.join(format!("{environment}.{ending}"));
             match std::fs::remove_file(&path) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -142,6 +169,24 @@ impl Proxy {
         }
         Err(RouteError::Lingers(CONFIRM_S))
     }
+}
+
+/// What [`Proxy::live`] tells, from the proxy's lists.
+fn live(middlewares: &[Value], routers: &[Value], services: &[Value]) -> BTreeSet<String> {
+    let name = |it: &Value| it.as_str().map(|name| name.trim_end_matches("@file").to_owned());
+    let enabled = |list: &[Value]| -> BTreeSet<String> {
+        list.iter().filter(|it| it["status"] == "enabled").filter_map(|it| name(&it["name"])).collect()
+    };
+    let (mut live, enabled) = (enabled(middlewares), enabled(services));
+    for router in routers {
+        let serves = router["status"] == "enabled" && name(&router["service"]).is_some_and(|it| enabled.contains(&it));
+        if !serves {
+            for part in router["middlewares"].as_array().into_iter().flatten().filter_map(&name) {
+                live.remove(&part);
+            }
+        }
+    }
+    live
 }
 
 /// The digest of the route of `environment` among the markers of [`Proxy::live`].
@@ -177,7 +222,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("springtide-routes-{}", std::process::id()));
         // A port that was free a moment ago: nobody answers there.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
         let proxy = Proxy { client: reqwest::Client::builder().no_proxy().build().unwrap(), url };
         let route = Route { file: "prod.yml".into(), content: "http: {}".into(), digest: Digest::of_bytes(b"x") };
@@ -186,6 +231,23 @@ mod tests {
         assert!(matches!(error, RouteError::Proxy(_)), "{error}");
         assert!(!folder.join("prod.yml").exists(), "an unconfirmed route is withdrawn");
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_route_is_live_when_all_its_routers_and_their_services_are() {
+        use serde_json::json;
+        let (marker, status) = ("prod-rev-x", |name: &str, status: &str| json!({ "name": name, "status": status }));
+        let router = |name: &str, status: &str, service: &str| json!({ "name": name, "status": status, "service": service, "middlewares": ["prod-rev-x@file"] });
+        let middlewares = [status("prod-rev-x@file", "enabled"), status("other@file", "enabled")];
+        let services = [status("web@file", "enabled"), status("live@file", "disabled")];
+        let shown = |routers: &[Value]| live(&middlewares, routers, &services);
+        let web = router("prod-web@file", "enabled", "web");
+        assert!(shown(std::slice::from_ref(&web)).contains(marker));
+        for refused in [router("prod-live@file", "disabled", "web"), router("prod-live@file", "enabled", "live")] {
+            let shown = shown(&[web.clone(), refused]);
+            assert!(!shown.contains(marker) && shown.contains("other"), "{shown:?}");
+        }
+        assert!(!live(&[status("prod-rev-x@file", "disabled")], &[web], &services).contains(marker));
     }
 
     struct Traefik {
@@ -219,7 +281,7 @@ mod tests {
             .expect("scripts/setup puts Traefik into the cache");
         let running = Traefik { child, folder };
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(3)).build().unwrap();
-        let proxy = Proxy { client, url: format!("http://{admin}/api/http/middlewares?per_page=100000") };
+        let proxy = Proxy { client, url: format!("http://{admin}/api/http") };
         for _ in 0..100 {
             if proxy.live().await.is_ok() {
                 break;
@@ -237,7 +299,7 @@ mod tests {
             springtide_core::roles::route::marker(&"prod".parse().unwrap(), &Digest::of_bytes(word.as_bytes()))
         };
         let (first, second) = (marker("first"), marker("second"));
-        let secret = || SecretString::from("not used: no certificate is named".to_owned());
+        let secret = |word: &str| SecretString::from(format!("{word}: no certificate is named"));
         let route = |marker: &str, body: &str| Route {
             file: "prod.yml".into(),
             content: body.replace("MARKER", marker),
@@ -246,16 +308,31 @@ mod tests {
         let good = "http: { routers: { prod: { rule: Host(`a.localhost`), entryPoints: [https], service: prod, \
                     middlewares: [MARKER] } }, services: { prod: { loadBalancer: { servers: [{ url: 'http://127.0.0.1:1' }] } } }, \
                     middlewares: { MARKER: { headers: { stsSeconds: 1 } } } }";
-        proxy.ensure(&folder, &route(&first, good), &first, &secret(), &secret()).await.unwrap();
-        for broken in
-            ["http: { routers: [this is no map, MARKER", "http: { middlewares: { MARKER: { nonsense: {} } } }"]
-        {
+        proxy.ensure(&folder, &route(&first, good), &first, &secret("one"), &secret("one")).await.unwrap();
+        let files = || ENDINGS.map(|ending| std::fs::read_to_string(folder.join(format!("prod.{ending}"))).unwrap());
+        let before = files();
+        assert_eq!(before[0], good.replace("MARKER", &first));
+        // The last one is loaded, and its router is shown as disabled.
+        let of_nobody = good.replace("service: prod", "service: nobody");
+        for broken in [
+            "http: { routers: [this is no map, MARKER",
+            "http: { middlewares: { MARKER: { nonsense: {} } } }",
+            of_nobody.as_str(),
+        ] {
+            let (certificate, key) = (secret("two"), secret("two"));
             let refused =
-                proxy.ensure(&folder, &route(&second, broken), &second, &secret(), &secret()).await.unwrap_err();
+                proxy.ensure(&folder, &route(&second, broken), &second, &certificate, &key).await.unwrap_err();
             assert!(matches!(refused, RouteError::Rejected(_)), "{refused}");
-            let live = proxy.live().await.unwrap();
+            let mut live = proxy.live().await.unwrap();
+            for _ in 0..25 {
+                if live.contains(&first) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                live = proxy.live().await.unwrap();
+            }
             assert!(live.contains(&first) && !live.contains(&second), "{live:?}");
-            assert_eq!(std::fs::read_to_string(folder.join("prod.yml")).unwrap(), good.replace("MARKER", &first));
+            assert_eq!(files(), before, "route, checksum, certificate and key are those of before");
         }
         proxy.remove(&folder, &"prod".parse().unwrap()).await.unwrap();
         assert!(!proxy.live().await.unwrap().contains(&first));

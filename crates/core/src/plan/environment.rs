@@ -1,6 +1,6 @@
 //! The steps of one environment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::peaks::Moments;
 use super::{Action, DIFFERS, EnvironmentPlan, Refusal, Risk, Step, workload_step};
@@ -8,7 +8,7 @@ use crate::check::{CheckedEnvironment, CheckedEstate, CheckedPeak};
 use crate::digest::Digest;
 use crate::layout::Slot;
 use crate::names::{HostName, ModuleName};
-use crate::observe::{EnvironmentObservation, HostFacts};
+use crate::observe::{EnvironmentObservation, HalfModule, HostFacts};
 use crate::role::Role;
 use crate::roles::{self, route};
 use crate::series::Series;
@@ -163,14 +163,18 @@ impl Place<'_> {
         if let (Some(seen), Some(_), true) = (seen, configured, self.observed.is_some_and(|it| it.data)) {
             let missing = environment.modules.iter().filter(|module| !seen.modules.contains(*module));
             // What one of them brings along may be the part that was cut off.
-            let modules: BTreeSet<&ModuleName> = missing.chain(&seen.half).collect();
+            let asked = asked_for(&environment.modules, &seen.half);
+            let modules: BTreeSet<&ModuleName> = missing.chain(asked.iter().copied()).collect();
             let modules: Vec<ModuleName> = modules.into_iter().cloned().collect();
-            if !modules.is_empty() {
-                let action = Action::InstallModules { environment: name.clone(), modules };
-                let cut_off = !seen.half.is_empty();
-                let reason = if cut_off { "an installation was cut off" } else { "declared and not installed" }.into();
-                list.add(Step { action, risk: Risk::Restart, interruption_s: 90, reason });
-            }
+            let withdrawn: Vec<ModuleName> = seen.half.keys().filter(|it| !asked.contains(it)).cloned().collect();
+            let (risk, interruption_s, reason) = match (modules.is_empty(), seen.half.is_empty()) {
+                (true, true) => return,
+                (true, false) => (Risk::None, 0, "an installation was cut off that nothing asks for any more"),
+                (false, true) => (Risk::Restart, 90, "declared and not installed"),
+                (false, false) => (Risk::Restart, 90, "an installation was cut off"),
+            };
+            let action = Action::InstallModules { environment: name.clone(), modules, withdrawn };
+            list.add(Step { action, risk, interruption_s, reason: reason.into() });
         }
     }
 
@@ -204,6 +208,26 @@ impl Place<'_> {
             Some(step) if of_peak => list.steps.push(step),
             Some(step) => list.add(step),
             None => {}
+        }
+    }
+}
+
+/// Which of the modules that are half way follow from what is declared: named there, needed by one that is,
+/// or brought along by Odoo itself.
+fn asked_for<'a>(declared: &[ModuleName], half: &'a BTreeMap<ModuleName, HalfModule>) -> BTreeSet<&'a ModuleName> {
+    let mut asked: BTreeSet<&ModuleName> = half.keys().filter(|module| declared.contains(module)).collect();
+    loop {
+        let before = asked.len();
+        for (module, HalfModule { needs, comes_with }) in half {
+            if comes_with.as_ref().is_some_and(|with| with.iter().all(|it| asked.contains(it))) {
+                asked.insert(module);
+            }
+            if asked.contains(module) {
+                asked.extend(needs);
+            }
+        }
+        if asked.len() == before {
+            return asked;
         }
     }
 }

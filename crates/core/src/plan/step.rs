@@ -93,12 +93,16 @@ pub enum Action {
         /// Names of the settings.
         settings: Vec<String>,
     },
-    /// Install modules into a database that is in use.
+    /// Bring the modules of a database that is in use to what is declared.
     InstallModules {
         /// Which environment.
         environment: EnvironmentName,
         /// Modules that are missing.
         modules: Vec<ModuleName>,
+        /// Modules that an installation which was cut off left half way and that nothing declared asks for.
+        /// With nothing missing they are taken back beside a running Odoo.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        withdrawn: Vec<ModuleName>,
     },
     /// Put the route in place and see it in the proxy's API.
     EnsureRoute {
@@ -175,9 +179,12 @@ impl Action {
             Action::EnsureWorkload { id, .. } => format!("run {id}"),
             Action::ConfigureDatabase { .. } => "configure the database".into(),
             Action::ResetSettings { settings, .. } => format!("reset {}", settings.join(", ")),
-            Action::InstallModules { modules, .. } => {
-                let names: Vec<&str> = modules.iter().map(ModuleName::as_str).collect();
-                format!("install {}", names.join(", "))
+            Action::InstallModules { modules, withdrawn, .. } => {
+                let parts = [("install", modules), ("take back", withdrawn)].map(|(verb, modules)| {
+                    let names: Vec<&str> = modules.iter().map(ModuleName::as_str).collect();
+                    (!names.is_empty()).then(|| format!("{verb} {}", names.join(", ")))
+                });
+                parts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
             }
             Action::EnsureRoute { .. } => "route users to it".into(),
             Action::Verify { .. } => "ask for the login page".into(),

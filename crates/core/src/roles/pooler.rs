@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use springtide_capacity::budget::{NOTIFY, PER_CRON, PER_WORKER};
 
 use super::{Inputs, WorkloadInputs, file, mount, port, secret, tls_files, volume_path};
 use crate::layout::Slot;
@@ -72,13 +73,14 @@ impl WorkloadInputs for PoolerInputs<'_> {
 /// goes to `postgres` or around the pooler.
 pub fn application_pool(sized: &SizedEnvironment<'_>) -> u16 {
     let workers = &sized.workers;
-    2 * workers.web + 2 * workers.cron + LIVE_POOL + 2 * workers.jobs
+    // A cron process' third is its LISTEN.
+    PER_WORKER * (workers.web + workers.jobs) + (PER_CRON - 1) * workers.cron + LIVE_POOL
 }
 
 /// Server connections of the database `postgres`: a LISTEN per cron process and event server, and
 /// some for notifies, each of which Odoo sends over a new connection.
 pub fn notify_pool(sized: &SizedEnvironment<'_>) -> u16 {
-    sized.workers.cron + 1 + 3
+    sized.workers.cron + 1 + NOTIFY
 }
 
 impl PoolerInputs<'_> {

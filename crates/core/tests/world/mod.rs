@@ -129,7 +129,7 @@ impl World {
                 let seen = DatabaseObservation {
                     configured: Some(fingerprint),
                     modules,
-                    half: BTreeSet::new(),
+                    half: BTreeMap::new(),
                     overridden: BTreeSet::new(),
                 };
                 self.environment(&environment).database = Observed::Known(seen);
@@ -139,8 +139,9 @@ impl World {
                     database.overridden.clear();
                 }
             }
-            Action::InstallModules { environment, modules } => {
+            Action::InstallModules { environment, modules, withdrawn: _ } => {
                 if let Observed::Known(database) = &mut self.environment(&environment).database {
+                    database.half.clear();
                     database.modules.extend(modules);
                 }
             }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use springtide_core::digest::Digest;
-use springtide_core::names::EnvironmentName;
-use springtide_core::observe::DatabaseObservation;
+use springtide_core::names::{EnvironmentName, ModuleName};
+use springtide_core::observe::{DatabaseObservation, HalfModule};
 
 use super::admin::{Admin, AdminError, database_of, sql_error};
 use super::roles::{self, DbRole};
@@ -37,8 +37,8 @@ pub struct Configure {
     pub connection_limits: BTreeMap<DbRole, i32>,
 }
 
-/// Configures the environment's database. Repeating it converges; the fingerprint is written last,
-/// in the transaction that writes the Odoo identity.
+/// Configures the environment's database. Repeating it converges; the fingerprint is written last, when every
+/// Odoo that runs was told to look again.
 ///
 /// `admin` must be connected to the database `postgres`.
 pub async fn configure(admin: &Admin, wanted: &Configure) -> Result<(), AdminError> {
@@ -87,14 +87,43 @@ async fn access(admin: &Admin, database: &str) -> Result<(), AdminError> {
         .await
 }
 
-/// Odoo's own parameters and, on a database that still has its template's identity, a new identity;
-/// then the marker. One transaction.
+/// Odoo's own parameters and, on a database that still has its template's identity, a new identity, in one
+/// transaction; then the signal, which must not come before what it tells of; then the marker.
 async fn identity(inside: &Admin, database: &str, wanted: &Configure) -> Result<(), AdminError> {
     inside.batch("begin", "BEGIN").await?;
     let done = identity_in_transaction(inside, database, wanted).await;
     let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = inside.batch("end the transaction", end).await;
-    done.and(ended)
+    done.and(ended)?;
+    signal(inside).await?;
+    let fingerprint = wanted.fingerprint.to_string();
+    inside
+        .execute_format(
+            "leave the marker",
+            "ALTER DATABASE %I SET springtide.configured = %L",
+            &[database, &fingerprint],
+        )
+        .await
+}
+
+/// Where Odoo processes tell each other that cached parameters are no longer what they were: a sequence until
+/// 16, one sequence per cache in 17, one table per cache after it. Each process looks there before a request
+/// or a job, so none has to be restarted for a new address.
+const SIGNALS: [&str; 4] =
+    ["base_cache_signaling", "base_cache_signaling_default", "orm_signaling_default", "orm_signaling_stable"];
+
+/// Tells every Odoo on this database to forget the parameters it has cached.
+async fn signal(inside: &Admin) -> Result<(), AdminError> {
+    let what = "tell Odoo that its parameters changed";
+    let sql = "SELECT relname::text, relkind = 'S' FROM pg_class
+               WHERE relnamespace = 'public'::regnamespace AND relkind IN ('S', 'r') AND relname = ANY($1)";
+    for row in inside.query(what, sql, &[&&SIGNALS[..]]).await? {
+        let (name, is_sequence): (String, bool) = (row.get(0), row.get(1));
+        let statement =
+            if is_sequence { "SELECT nextval('public.%I')" } else { "INSERT INTO public.%I DEFAULT VALUES" };
+        inside.execute_format(what, statement, &[&name]).await?;
+    }
+    Ok(())
 }
 
 async fn identity_in_transaction(inside: &Admin, database: &str, wanted: &Configure) -> Result<(), AdminError> {
@@ -106,14 +135,7 @@ async fn identity_in_transaction(inside: &Admin, database: &str, wanted: &Config
         parameter(inside, "web.base.url.freeze", "True").await?;
         parameter(inside, "report.url", &wanted.report_url).await?;
     }
-    let fingerprint = wanted.fingerprint.to_string();
-    inside
-        .execute_format(
-            "leave the marker",
-            "ALTER DATABASE %I SET springtide.configured = %L",
-            &[database, &fingerprint],
-        )
-        .await
+    Ok(())
 }
 
 async fn fresh_identity(inside: &Admin, database: &str, wanted: &Configure) -> Result<(), AdminError> {
@@ -212,23 +234,55 @@ pub async fn observe(admin: &Admin, environment: &EnvironmentName) -> Result<Dat
     let mut seen = DatabaseObservation {
         configured,
         modules: BTreeSet::new(),
-        half: BTreeSet::new(),
+        half: BTreeMap::new(),
         overridden: overridden(admin).await?,
     };
     if !has_table(&inside, "ir_module_module").await? {
         return Ok(seen);
     }
-    let sql = "SELECT name::text, state = 'installed' FROM ir_module_module
-               WHERE state IN ('installed', 'to install', 'to upgrade')";
-    for row in inside.query("read the modules", sql, &[]).await? {
-        let Ok(name) = row.get::<_, String>(0).parse() else { continue };
-        if row.get(1) {
-            seen.modules.insert(name)
-        } else {
-            seen.half.insert(name)
-        };
+    for row in inside
+        .query("read the modules", "SELECT name::text FROM ir_module_module WHERE state = 'installed'", &[])
+        .await?
+    {
+        seen.modules.extend(row.get::<_, String>(0).parse());
     }
+    seen.half = half(&inside).await?;
     Ok(seen)
+}
+
+/// Modules that are half way, and how they belong together.
+async fn half(inside: &Admin) -> Result<BTreeMap<ModuleName, HalfModule>, AdminError> {
+    let sql = "SELECT m.name::text, m.state = 'to upgrade', coalesce(m.auto_install, false),
+                      d.name::text, coalesce(d.auto_install_required, false)
+               FROM ir_module_module m
+               LEFT JOIN (ir_module_module_dependency d JOIN ir_module_module n ON n.name = d.name AND n.state = 'to install')
+                      ON d.module_id = m.id
+               WHERE m.state IN ('to install', 'to upgrade')";
+    let mut half: BTreeMap<ModuleName, HalfModule> = BTreeMap::new();
+    for row in inside.query("read the modules that are half way", sql, &[]).await? {
+        let (upgrades, by_itself, triggers): (bool, bool, bool) = (row.get(1), row.get(2), row.get(4));
+        let Ok(name) = row.get::<_, String>(0).parse() else { continue };
+        let module = half.entry(name).or_default();
+        if upgrades || by_itself {
+            module.comes_with.get_or_insert_default();
+        }
+        let Some(Ok(needed)) = row.get::<_, Option<String>>(3).map(|name| name.parse::<ModuleName>()) else { continue };
+        if let (true, Some(with)) = (triggers && !upgrades, &mut module.comes_with) {
+            with.insert(needed.clone());
+        }
+        module.needs.insert(needed);
+    }
+    Ok(half)
+}
+
+/// Takes the marks of an installation that was cut off back, as Odoo does itself when one fails: what it had not
+/// come to yet is not installed. Nothing may be installing.
+///
+/// `admin` may be connected to any database of the server.
+pub async fn take_back(admin: &Admin, environment: &EnvironmentName) -> Result<(), AdminError> {
+    let inside = admin.to(&database_of(environment)?).await?;
+    let sql = "UPDATE ir_module_module SET state = 'uninstalled' WHERE state = 'to install'";
+    inside.execute("take back an installation that was cut off", sql, &[]).await.map(drop)
 }
 
 /// Settings that stand in `postgresql.auto.conf`, where ALTER SYSTEM writes them; Springtide never does.

@@ -9,7 +9,7 @@ mod users;
 
 pub use admin::{Admin, AdminError, database_of};
 pub use autovacuum::autovacuum;
-pub use configure::{Configure, TEMPLATE_DATABASE, configure, mark_template, observe, reset_settings};
+pub use configure::{Configure, TEMPLATE_DATABASE, configure, mark_template, observe, reset_settings, take_back};
 pub use roles::DbRole;
 pub use signals::{Connections, Pool, ServerConnections, connections, pools};
 pub use users::users;

@@ -23,7 +23,7 @@ pub(crate) fn open(path: &Path, truncate: bool) -> io::Result<File> {
     Ok(file)
 }
 
-/// The rotated file number `n` (1 is the newest).
+/// The rotated file number `n` (1 is the newest; 0 is one in the making).
 fn rotated(path: &Path, n: u32) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{n}"));
@@ -38,17 +38,27 @@ pub(crate) fn all(path: &Path) -> Vec<PathBuf> {
 /// Rotates a log that has grown too large. Lines written between copy and truncation are lost,
 /// which is the price of a writer that cannot be told to reopen.
 pub(crate) fn rotate(path: &Path) -> io::Result<()> {
+    rotate_by(path, |from, to| fs::copy(from, to))
+}
+
+/// [`rotate`] by any way of copying. No older log moves before the copy is whole: on a full disk, where it
+/// never is, each attempt would push one of them out.
+fn rotate_by(path: &Path, copy: impl Fn(&Path, &Path) -> io::Result<u64>) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(meta) if meta.len() > ROTATE_BYTES => {}
         _ => return Ok(()),
     }
-    for n in (1..KEEP).rev() {
+    let whole = rotated(path, 0);
+    if let Err(error) = copy(path, &whole) {
+        let _ = fs::remove_file(&whole);
+        return Err(error);
+    }
+    for n in (0..KEEP).rev() {
         match fs::rename(rotated(path, n), rotated(path, n + 1)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    fs::copy(path, rotated(path, 1))?;
     fs::OpenOptions::new().write(true).open(path)?.set_len(0)
 }
 
@@ -94,6 +104,33 @@ mod tests {
         fs::write(&log, "one\ntwo\nthree\n").expect("write");
         assert_eq!(tail(&log, 9), "three\n");
         assert_eq!(last_lines(&log, 2), "two\nthree");
+        fs::remove_dir_all(&folder).expect("clean");
+    }
+
+    #[test]
+    fn what_cannot_be_copied_costs_no_older_log() {
+        let folder = std::env::temp_dir().join(format!("springtide-logs-full-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("temp");
+        let log = folder.join("current.log");
+        let grow = || File::create(&log).expect("log").set_len(ROTATE_BYTES + 1).expect("grow");
+        for n in 1..=KEEP {
+            fs::write(rotated(&log, n), format!("old {n}")).expect("an older log");
+        }
+        grow();
+        for _ in 0..KEEP {
+            let full = rotate_by(&log, |_, to| {
+                fs::write(to, "a part")?;
+                Err(io::ErrorKind::StorageFull.into())
+            });
+            assert_eq!(full.expect_err("the disk is full").kind(), io::ErrorKind::StorageFull);
+        }
+        for n in 1..=KEEP {
+            assert_eq!(fs::read_to_string(rotated(&log, n)).expect("it is kept"), format!("old {n}"));
+        }
+        assert!(!rotated(&log, 0).exists(), "a part of a copy stayed");
+        assert_eq!(fs::metadata(&log).expect("log").len(), ROTATE_BYTES + 1, "what is not copied is not cut");
+        rotate(&log).expect("there is room again");
+        assert_eq!(fs::read_to_string(rotated(&log, 2)).expect("it moved"), "old 1");
         fs::remove_dir_all(&folder).expect("clean");
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use springtide_core::digest::Digest;
 use springtide_core::names::EnvironmentName;
-use springtide_core::observe::{DatabaseObservation, EnvironmentObservation, Observation, Observed};
+use springtide_core::observe::{DatabaseObservation, EnvironmentObservation, HalfModule, Observation, Observed};
 use springtide_core::plan::Action;
 use springtide_core::plan::wanted::{wanted, wanted_of_estate};
 use springtide_core::role::{ByRole, Role};
@@ -163,7 +163,8 @@ impl Hand {
             }
             // Nobody uses ALTER SYSTEM here.
             Action::ResetSettings { .. } => self.guard(origin)?,
-            Action::InstallModules { environment, modules } => {
+            // Nobody takes a module out of the file here.
+            Action::InstallModules { environment, modules, withdrawn: _ } => {
                 for role in Role::ODOO {
                     driver.stop_workload(&WorkloadId::of(environment, role), generation).await?;
                     machine.point(controller, &title);
@@ -172,13 +173,13 @@ impl Hand {
                 {
                     let mut inner = machine.inner();
                     let data = inner.data.get_mut(environment).ok_or("it has no database")?;
-                    data.half.extend(modules.iter().cloned());
+                    data.half.extend(modules.iter().map(|module| (module.clone(), HalfModule::default())));
                 }
                 machine.point(controller, &title);
                 {
                     let mut inner = machine.inner();
                     let data = inner.data.get_mut(environment).ok_or("it has no database")?;
-                    data.modules.extend(std::mem::take(&mut data.half));
+                    data.modules.extend(std::mem::take(&mut data.half).into_keys());
                 }
                 for role in Role::ODOO {
                     let digest = sized.map(|sized| roles::digest(sized, role)).ok_or("it is not declared")?;

@@ -55,7 +55,7 @@ fn database(observed: Option<&EnvironmentObservation>) -> DatabaseView {
         Some(Observed::Known(DatabaseObservation { modules, half, overridden: _, configured: _ })) => DatabaseView {
             unknown: None,
             modules: modules.iter().map(ToString::to_string).collect(),
-            half: half.iter().map(ToString::to_string).collect(),
+            half: half.keys().map(ToString::to_string).collect(),
         },
     }
 }
