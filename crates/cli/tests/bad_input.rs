@@ -11,6 +11,8 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use common::{Rig, Said};
+use springtide_core::layout::Slot;
+use springtide_core::role::Role;
 
 #[test]
 fn an_estate_file_that_cannot_be_read() {
@@ -95,13 +97,74 @@ fn a_full_disk_refuses_before_anything_begins() {
     on("900k", &["plan"]).fails(1, &["E0906", "are free where", "Nothing was changed."]);
     on("8m", &["plan"]).code_is(2);
     on("8m", &["apply", "--yes"]).fails(1, &["E0906", "this needs 16384", "Nothing was changed."]);
-    // Full in the middle of opening: the cause is still told.
-    let fill = format!(
-        "mount -t tmpfs -o size=1088k,mode=711 none {0}; mkdir -m 700 {0}/secrets; head -c 60k /dev/zero > {0}/x;",
-        rig.path("state").display()
+    // Full in the middle of opening, where nothing was asked before: there is room and no more file can be made.
+    let files = |most: u32| {
+        let at = rig.path("state").display().to_string();
+        let mount = format!("mount -t tmpfs -o size=8m,nr_inodes={most},mode=711 none {at};");
+        Said::of(rig.command_after(&mount).arg("plan").output().unwrap(), &["plan"])
+    };
+    for most in 1..=3 {
+        files(most).fails(1, &["E0900", "the store", "unable to open database file"]);
+    }
+    for most in 4..=6 {
+        files(most)
+            .fails(1, &["E0906", "No space left on device", "secrets", "Nothing was changed.", "free some room"]);
+    }
+    files(16).code_is(2);
+}
+
+/// Runs `words` while a program of somebody else listens on `port` in the same network.
+fn beside_a_listener(rig: &Rig, port: u16, words: &[&str]) -> Said {
+    let listens = format!(
+        "perl -MIO::Socket::INET -e '\
+           my $s = IO::Socket::INET->new(LocalAddr => \"127.0.0.1\", LocalPort => {port}, Listen => 1) or die; \
+           if (my $pid = fork) {{ open(my $f, \">\", \"listener.pid\") or die; print $f $pid; close $f; exit }} \
+           sleep 120' </dev/null >/dev/null 2>&1 || exit 99;"
     );
-    let said = Said::of(rig.command_after(&fill).arg("plan").output().unwrap(), &["plan"]);
-    assert!(said.code == Some(2) || said.err.contains("E0906"), "{said}");
+    let said = Said::of(rig.command_after(&listens).args(words).output().unwrap(), words);
+    let pid = std::fs::read_to_string(rig.path("listener.pid")).unwrap().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    said
+}
+
+#[test]
+fn a_port_that_somebody_holds() {
+    let rig = Rig::new("port");
+    let web = Slot(1).port(Role::Web).unwrap();
+    for words in [&["plan"][..], &["apply", "--yes"]] {
+        let named = format!("port {web} is in use by perl (pid ");
+        beside_a_listener(&rig, web, words)
+            .fails(3, &["E0706", "prod", &named, "End that program", "Nothing was changed."]);
+    }
+    assert!(!rig.path("state/supervisor.json").exists(), "something was started");
+    // The control: a port that nobody needs, and none.
+    beside_a_listener(&rig, 9999, &["plan"]).code_is(2);
+    rig.run(&["plan"]).code_is(2);
+}
+
+#[test]
+fn a_program_that_is_missing() {
+    let rig = Rig::new("program");
+    let traefik = rig.path("cache/tools/bin/traefik");
+    std::fs::rename(&traefik, rig.path("elsewhere")).unwrap();
+    for words in [&["plan"][..], &["apply", "--yes"]] {
+        rig.run(words).fails(3, &["E0705", "traefik is not on this machine", "scripts/setup", "Nothing was changed."]);
+    }
+    assert!(!rig.path("state/supervisor.json").exists(), "something was started");
+    std::fs::rename(rig.path("elsewhere"), &traefik).unwrap();
+    rig.run(&["plan"]).code_is(2);
+}
+
+#[test]
+fn an_entrance_that_somebody_holds() {
+    // The driver sees it when it is to start the proxy: before that nothing here is known to want the port.
+    let rig = Rig::new("entrance");
+    let said = beside_a_listener(&rig, 18_190, &["apply", "--yes"]);
+    said.fails(
+        1,
+        &["E0806", "cannot run proxy: port 18190 for proxy is in use by perl (pid ", "nothing after it was begun"],
+    );
+    assert!(!rig.path("state/environments").exists(), "an environment was begun");
 }
 
 #[test]

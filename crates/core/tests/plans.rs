@@ -1,12 +1,13 @@
 //! Golden plan scripts: `tests/plans/*.txt` read like runbooks. A line that starts with `$ ` is a
 //! command; what follows is what it must print. `UPDATE=1 cargo test -p springtide-core` rewrites them.
 //!
-//! Commands: `host CPUS MEMORY SERIES...`, `postgres MAJOR` (programs of another version), `estate` (indented YAML follows), `at UNIX_SECONDS`, `plan`,
+//! Commands: `host CPUS MEMORY SERIES...`, `postgres MAJOR|none` (programs of another version), `estate` (indented YAML follows), `at UNIX_SECONDS`, `plan`,
 //! `apply` (plays the plan's effect on the observation), `destroy ENV [backup FOLDER | reason TEXT |
 //! cut-off-after STEPS]` (plans it and plays it), `fail ENV/ROLE` (its supervisor gave up), `edit ENV/ROLE FILE
 //! [reloadable]` (somebody changes a file of it), `override ENV SETTING` (somebody uses ALTER SYSTEM),
 //! `half ENV MODULE [needs MODULE... | auto MODULE...]` (an installation was cut off before this one, which needs
-//! others that are half way; `auto`: Odoo installs it by itself with them).
+//! others that are half way; `auto`: Odoo installs it by itself with them), `missing PACKAGE...` (packages that are
+//! not there; none after a bare one), `port NUMBER PROGRAM` (who listens there).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -90,6 +91,7 @@ fn play(script: &str) -> String {
                 );
             }
             ["at", second] => world.now = second.parse().expect("seconds"),
+            ["postgres", "none"] => world.seen.host.postgres_major = None,
             ["postgres", major] => world.seen.host.postgres_major = Some(major.parse().expect("a number")),
             ["plan"] => out.push_str(&show(&world.plan())),
             ["apply"] => world.apply(),
@@ -115,6 +117,13 @@ fn play(script: &str) -> String {
             ["edit", workload, name, rest @ ..] => {
                 let file = EditedFile { name: (*name).into(), reloadable: rest == ["reloadable"] };
                 world.workload(&workload.parse().expect("environment/role")).edited.push(file);
+            }
+            ["missing", packages @ ..] => {
+                world.seen.host.missing = packages.iter().map(|package| (*package).to_owned()).collect();
+            }
+            ["port", number, program @ ..] => {
+                let holder = (number.parse().expect("a port"), program.join(" "));
+                world.seen.host.foreign_ports.extend([holder]);
             }
             ["override", name, setting] => {
                 let seen = world.environment(&name.parse().expect("a name"));

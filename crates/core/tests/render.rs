@@ -15,11 +15,12 @@ use springtide_core::workload::WorkloadSpec;
 
 /// What the texts of each version come to. If the last row is wrong, texts have changed: raise
 /// `RENDER_VERSION` and add a row, so that what runs is brought to the new texts.
-const TEXTS: [(u16, &str); 4] = [
+const TEXTS: [(u16, &str); 5] = [
     (1, "422d4d42bac02be83ee52366dbf4252a"),
     (2, "5de85b7f3f2d68f5959686450a7d18bd"),
     (3, "ea7750208d36a511f7f0e47ae470a5df"),
     (4, "3b5703098a23ad7874c899582cc35939"),
+    (5, "9441506ec32844af0f1e784e7c635a6b"),
 ];
 
 fn estate(text: &str) -> CheckedEstate {
@@ -74,6 +75,28 @@ fn texts_belong_to_their_version() {
 }
 
 #[test]
+fn every_role_of_an_environment_has_the_cores_of_its_environment_as_its_limit() {
+    let estate = canonical();
+    let mut seen = std::collections::BTreeSet::new();
+    for environment in sized(&estate, &host()) {
+        let name = &environment.environment.name;
+        // Half of the machine, or what the file says.
+        let cpus = if name.as_str().starts_with("plain") { 2 } else { 8 };
+        for role in Role::ENVIRONMENT {
+            let limits = roles::workload(&environment, role).limits;
+            assert_eq!(limits.cpu_milli, Some(cpus * 1000), "{name}/{role}");
+            // A memory limit would make the kernel end one backend, and PostgreSQL then all others.
+            assert_eq!(limits.memory_bytes.is_some(), role != Role::Postgres, "{name}/{role}");
+            seen.insert((role, cpus));
+        }
+    }
+    assert_eq!(seen.len(), 2 * Role::ENVIRONMENT.len());
+    // The entrance is everybody's.
+    let ingress = &estate.platform.ingress;
+    assert_eq!([proxy::notice().limits.cpu_milli, proxy::proxy(ingress).limits.cpu_milli], [None, None]);
+}
+
+#[test]
 fn one_digest_stands_for_one_text() {
     let base = "name: prod, host: a.example, users: 10";
     let changes = [
@@ -113,12 +136,12 @@ fn one_digest_stands_for_one_text() {
     let counts: Vec<(Role, usize)> = differing.into_iter().map(|(role, all)| (role, all.len())).collect();
     let of_both_slots = [
         (Role::Postgres, 2 * 5),
-        (Role::Pooler, 2 * 6),
-        (Role::Sessions, 2 * 3),
-        (Role::Web, 2 * 6),
-        (Role::Live, 2 * 4),
-        (Role::Cron, 2 * 4),
-        (Role::Jobs, 2 * 5),
+        (Role::Pooler, 2 * 7),
+        (Role::Sessions, 2 * 4),
+        (Role::Web, 2 * 7),
+        (Role::Live, 2 * 5),
+        (Role::Cron, 2 * 5),
+        (Role::Jobs, 2 * 6),
     ];
     assert_eq!(counts, of_both_slots);
 }

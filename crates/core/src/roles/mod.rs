@@ -27,7 +27,7 @@ use crate::sizing::SizedEnvironment;
 use crate::workload::{FileSpec, SecretName, SecretRef, Text, Volume, VolumeMount, WorkloadSpec};
 
 /// Part of every digest; raised whenever equal inputs give another text.
-pub const RENDER_VERSION: u16 = 4;
+pub const RENDER_VERSION: u16 = 5;
 
 /// What a workload or route is rendered from, whole: the renderer gets nothing else.
 pub(crate) trait Inputs: Serialize + Sized {
@@ -77,6 +77,13 @@ pub fn digest(sized: &SizedEnvironment<'_>, role: Role) -> Digest {
 /// A port that a plan has seen to exist.
 fn port(slot: Slot, role: Role) -> u16 {
     slot.port(role).expect("the role listens, and plans refuse slots beyond the last port")
+}
+
+/// What a role of an environment may take of the machine's cores: all that the environment has, since it
+/// is sized for them, and no more. The limit is of each role, not of their sum: a role at its limit leaves
+/// the others of its environment what they have.
+fn cpu_milli(cpus: u32) -> Option<u32> {
+    Some(cpus.saturating_mul(1000))
 }
 
 /// Where a workload sees a volume.

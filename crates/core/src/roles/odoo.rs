@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Inputs, WorkloadInputs, authority_file, file, mount, runtime, secret, sessions, volume_path};
+use super::{Inputs, WorkloadInputs, authority_file, cpu_milli, file, mount, runtime, secret, sessions, volume_path};
 use crate::check::CheckedEnvironment;
 use crate::digest::Digest;
 use crate::layout::Slot;
@@ -37,6 +37,8 @@ const CONF: &str = "odoo.conf";
 pub(crate) struct OdooInputs<'a> {
     name: &'a EnvironmentName,
     slot: Slot,
+    /// Cores of the environment.
+    cpus: u32,
     /// What the readiness probe asks for, if it asks over HTTP.
     host: Option<&'a HostName>,
     series: Series,
@@ -63,7 +65,8 @@ impl<'a> OdooInputs<'a> {
             _ => false,
         };
         let host = probed.then_some(host);
-        Self { name, slot: sized.slot, host, series: *series, role, processes, runtime: runtime::digest() }
+        let (slot, cpus, runtime) = (sized.slot, sized.cpus, runtime::digest());
+        Self { name, slot, cpus, host, series: *series, role, processes, runtime }
     }
 }
 
@@ -71,7 +74,7 @@ impl Inputs for OdooInputs<'_> {}
 
 impl WorkloadInputs for OdooInputs<'_> {
     fn render(&self) -> WorkloadSpec {
-        let Self { name, slot, host, series, role, processes: _, runtime } = *self;
+        let Self { name, slot, cpus: _, host, series, role, processes: _, runtime } = *self;
         let config = format!("{CONFIG_PATH}/{CONF}");
         let mut command = vec!["/usr/bin/odoo".to_owned()];
         match role {
@@ -157,12 +160,13 @@ impl OdooInputs<'_> {
             Role::Jobs => self.processes + 3,
             _ => 2,
         });
-        Limits { cpu_milli: None, memory_bytes: Some(2 * processes * springtide_capacity::workers::WORKER_MEMORY) }
+        let memory_bytes = Some(2 * processes * springtide_capacity::workers::WORKER_MEMORY);
+        Limits { cpu_milli: cpu_milli(self.cpus), memory_bytes }
     }
 
     /// `odoo.conf` of the role.
     fn conf(&self) -> Text {
-        let Self { name, slot, host: _, series, role, processes, runtime: _ } = *self;
+        let Self { name, slot, cpus: _, host: _, series, role, processes, runtime: _ } = *self;
         let (prefork, crons) = match role {
             Role::Web | Role::Jobs => (processes, 0),
             Role::Cron => (1, processes),

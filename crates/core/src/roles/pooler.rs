@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use springtide_capacity::budget::{NOTIFY, PER_CRON, PER_WORKER};
 
-use super::{Inputs, WorkloadInputs, file, mount, port, secret, tls_files, volume_path};
+use super::{Inputs, WorkloadInputs, cpu_milli, file, mount, port, secret, tls_files, volume_path};
 use crate::layout::Slot;
 use crate::names::EnvironmentName;
 use crate::role::Role;
@@ -24,6 +24,8 @@ use crate::workload::{
 pub(crate) struct PoolerInputs<'a> {
     name: &'a EnvironmentName,
     slot: Slot,
+    /// Cores of the environment.
+    cpus: u32,
     application: u16,
     notify: u16,
     certificate_until: i64,
@@ -34,6 +36,7 @@ impl<'a> PoolerInputs<'a> {
         Self {
             name: &sized.environment.name,
             slot: sized.slot,
+            cpus: sized.cpus,
             application: application_pool(sized),
             notify: notify_pool(sized),
             certificate_until: sized.certificate_until,
@@ -61,7 +64,7 @@ impl WorkloadInputs for PoolerInputs<'_> {
             ports: BTreeMap::from([(PortName::Sql, port(*slot, Role::Pooler))]),
             user: slot.user(Role::Pooler),
             needs: Vec::new(),
-            limits: Limits { cpu_milli: None, memory_bytes: Some(512 << 20) },
+            limits: Limits { cpu_milli: cpu_milli(self.cpus), memory_bytes: Some(512 << 20) },
             ready: Probe::Tcp { port: PortName::Sql },
             ready_within_s: 15,
             stop: StopRule { signal: StopSignal::Int, grace_s: 30 },
@@ -85,7 +88,7 @@ pub fn notify_pool(sized: &SizedEnvironment<'_>) -> u16 {
 
 impl PoolerInputs<'_> {
     fn ini(&self) -> String {
-        let Self { name, slot, application, notify, certificate_until } = self;
+        let Self { name, slot, cpus: _, application, notify, certificate_until } = self;
         let database = name.database();
         let (socket, own) = (volume_path(Volume::PostgresSocket), volume_path(Volume::PoolerSocket));
         let (server, port) = (port(*slot, Role::Postgres), port(*slot, Role::Pooler));

@@ -2,6 +2,10 @@
 //!
 //! `postgresql.conf` holds what needs a restart, `tuning.conf` what a reload takes over. Everything
 //! over TCP is TLS; the Unix socket is for the pooler (SCRAM) and for the administrator (peer).
+//!
+//! It has a limit of cores and none of memory: at a memory limit the kernel kills one backend, and
+//! PostgreSQL then ends all others and recovers, because shared memory may be damaged. So one large query
+//! would throw everybody out. What it may take is bounded by its own parameters instead.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +13,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use springtide_capacity::postgres::PostgresSettings;
 
-use super::{Inputs, WorkloadInputs, file, mount, port, tls_files, volume_path};
+use super::{Inputs, WorkloadInputs, cpu_milli, file, mount, port, tls_files, volume_path};
 use crate::layout::Slot;
 use crate::names::EnvironmentName;
 use crate::role::Role;
@@ -28,6 +32,8 @@ const IDENT: &str = "admin root postgres\nadmin root monitor\nadmin springtide-p
 pub(crate) struct PostgresInputs<'a> {
     name: &'a EnvironmentName,
     slot: Slot,
+    /// Cores of the environment.
+    cpus: u32,
     settings: PostgresSettings,
     certificate_until: i64,
 }
@@ -37,6 +43,7 @@ impl<'a> PostgresInputs<'a> {
         Self {
             name: &sized.environment.name,
             slot: sized.slot,
+            cpus: sized.cpus,
             settings: sized.settings,
             certificate_until: sized.certificate_until,
         }
@@ -47,7 +54,7 @@ impl Inputs for PostgresInputs<'_> {}
 
 impl WorkloadInputs for PostgresInputs<'_> {
     fn render(&self) -> WorkloadSpec {
-        let Self { name, slot, settings, certificate_until } = self;
+        let Self { name, slot, cpus, settings, certificate_until } = self;
         let port = port(*slot, Role::Postgres);
         let mut files = vec![
             file("postgresql.conf", Text::plain(main_conf(name, settings, port)), false),
@@ -74,7 +81,7 @@ impl WorkloadInputs for PostgresInputs<'_> {
             ports: BTreeMap::from([(PortName::Sql, port)]),
             user: slot.user(Role::Postgres),
             needs: Vec::new(),
-            limits: Limits { cpu_milli: None, memory_bytes: None },
+            limits: Limits { cpu_milli: cpu_milli(*cpus), memory_bytes: None },
             ready: Probe::Postgres { port: PortName::Sql },
             // Crash recovery replays up to max_wal_size; 50 MB/s is what a slow disk does.
             ready_within_s: 120,

@@ -3,6 +3,8 @@
 //!
 //! Traefik reads its routes from a watched folder and keeps them when Springtide is away. Its
 //! administration API listens on loopback only and is how a route is confirmed.
+//!
+//! Neither has a limit of cores: they are everybody's way in, and a slow entrance is slow for all.
 
 use std::collections::BTreeMap;
 

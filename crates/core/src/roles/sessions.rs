@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Inputs, WorkloadInputs, file, mount, secret, secret_file, volume_path};
+use super::{Inputs, WorkloadInputs, cpu_milli, file, mount, secret, secret_file, volume_path};
 use crate::layout::Slot;
 use crate::names::EnvironmentName;
 use crate::role::Role;
@@ -38,12 +38,15 @@ const COMMANDS: &str = "+auth +hello +ping +hget +hset +hdel +expire +ttl +exist
 pub(crate) struct SessionsInputs<'a> {
     name: &'a EnvironmentName,
     slot: Slot,
+    /// Cores of the environment.
+    cpus: u32,
     memory_bytes: u64,
 }
 
 impl<'a> SessionsInputs<'a> {
     pub fn of(sized: &'a SizedEnvironment<'_>) -> Self {
-        Self { name: &sized.environment.name, slot: sized.slot, memory_bytes: sized.sessions_memory }
+        let (slot, cpus) = (sized.slot, sized.cpus);
+        Self { name: &sized.environment.name, slot, cpus, memory_bytes: sized.sessions_memory }
     }
 }
 
@@ -51,7 +54,7 @@ impl Inputs for SessionsInputs<'_> {}
 
 impl WorkloadInputs for SessionsInputs<'_> {
     fn render(&self) -> WorkloadSpec {
-        let Self { name, slot, memory_bytes } = *self;
+        let Self { name, slot, cpus, memory_bytes } = *self;
         WorkloadSpec {
             id: WorkloadId::of(name, Role::Sessions),
             made_from: None,
@@ -69,7 +72,7 @@ impl WorkloadInputs for SessionsInputs<'_> {
             user: slot.user(Role::Sessions),
             needs: Vec::new(),
             // Rewriting the file forks: for that moment pages that change exist twice.
-            limits: Limits { cpu_milli: None, memory_bytes: Some(2 * memory_bytes + (64 << 20)) },
+            limits: Limits { cpu_milli: cpu_milli(cpus), memory_bytes: Some(2 * memory_bytes + (64 << 20)) },
             ready: Probe::Redis { user: MONITOR.into(), password: MONITOR_PASSWORD.into() },
             ready_within_s: 60,
             stop: StopRule { signal: StopSignal::Term, grace_s: 30 },
