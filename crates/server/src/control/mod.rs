@@ -15,6 +15,7 @@ mod begun;
 mod decide;
 mod look;
 mod reconcile;
+mod starts;
 mod work;
 
 #[cfg(test)]
@@ -276,6 +277,8 @@ struct State {
     turns: BTreeMap<Option<EnvironmentName>, u64>,
     /// Failures in a row, by environment.
     failures: BTreeMap<Option<EnvironmentName>, backoff::Failures>,
+    /// How many operations may begin without a person's word.
+    starts: starts::Starts,
     /// Held while operations run.
     act: Option<ActLock>,
 }

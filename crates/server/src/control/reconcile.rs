@@ -11,9 +11,6 @@ use tokio::time::Instant;
 use super::work::ready;
 use super::{Control, ControlError, Snapshot, Verdict, look};
 
-/// Operations that one pass begins, at most: what has gone wrong with very much at once is put right
-/// little by little.
-const MOST_AT_ONCE: usize = 20;
 /// Time between two looks at the driver's mark. With the supervisor's own tick before it and a pass after it,
 /// what was killed is known within a second.
 const BLINK: Duration = Duration::from_millis(250);
@@ -67,12 +64,14 @@ impl Control {
     pub async fn pass(self: &Arc<Self>) -> Result<(), ControlError> {
         self.catch_up()?;
         let snapshot = self.refresh().await?;
-        let due = due(&snapshot);
+        let mut due = due(&snapshot);
+        due.truncate(self.state().starts.room((self.settings.uptime)()));
         if due.is_empty() || self.stopping() {
             return Ok(());
         }
         match self.work(&snapshot, due, "the server") {
             Ok(begun) => {
+                self.state().starts.begun(begun.operations.len());
                 // What was not begun is found again by the next pass.
                 if let Some(left) = &begun.left {
                     self.note(&left.why);
@@ -167,7 +166,5 @@ fn due(snapshot: &Snapshot) -> Vec<springtide_core::plan::EnvironmentPlan> {
     let parts = look::parts(&snapshot.plan, &snapshot.rest, &snapshot.seen);
     let parts =
         parts.into_iter().filter(|part| !part.steps.is_empty() && may(snapshot.verdicts.get(&part.environment)));
-    let mut due = ready(parts.collect(), &snapshot.seen.templates);
-    due.truncate(MOST_AT_ONCE);
-    due
+    ready(parts.collect(), &snapshot.seen.templates)
 }

@@ -647,3 +647,29 @@ async fn what_ends_is_known_within_a_second_and_an_idle_estate_is_not_looked_at_
     control.stop();
     keeping.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn however_many_passes_there_are_only_so_many_operations_begin_by_themselves() {
+    let names: Vec<String> = (0..26).map(|n| format!("e{n:02}")).collect();
+    let list: Vec<String> = names.iter().map(|name| format!("  - {{ name: {name}, users: 5 }}\n")).collect();
+    let rig = Rig::new("starts", &format!("estate: acme\nenvironments:\n{}", list.concat()));
+    // What a person approves is not counted.
+    let control = up(&rig).await;
+    for name in &names {
+        rig.stop(&format!("{name}/web")).await;
+    }
+    let all = control.estate().store.operations(100).unwrap().len();
+    let begun = async |passes: u32| {
+        for _ in 0..passes {
+            control.pass().await.unwrap();
+            control.idle().await;
+        }
+        control.estate().store.operations(100).unwrap().len() - all
+    };
+    assert_eq!(begun(4).await, 20, "every end asks for another pass, and that begins nothing more");
+    rig.uptime.fetch_add(2, Ordering::Relaxed);
+    assert_eq!(begun(3).await, 24, "two a second");
+    rig.uptime.fetch_add(60, Ordering::Relaxed);
+    assert_eq!(begun(3).await, 26);
+    assert!(control.refresh().await.unwrap().plan.is_empty());
+}
