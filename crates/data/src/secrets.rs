@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use age::x25519::{Identity, Recipient};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -19,6 +20,8 @@ use crate::hash;
 
 /// Folder of the estate's own secrets; no environment's name can begin with an underscore.
 const ESTATE_FOLDER: &str = "_estate";
+/// Two changes nearer than this may carry the same time in a file system.
+const GRAIN: Duration = Duration::from_secs(1);
 /// The shortest value that [`SecretStore::redact_check`] looks for; shorter ones match by chance.
 const SHORTEST_CHECKED: usize = 12;
 
@@ -256,6 +259,21 @@ impl SecretStore {
         Ok(found)
     }
 
+    /// What differs once a secret was made, written anew or removed since.
+    pub fn stamp(&self) -> Result<Stamp, SecretError> {
+        let at = SystemTime::now();
+        // Every change makes, renames or removes a file, and so touches the folder of its owner.
+        let touched = |path: &Path| fs::metadata(path).and_then(|it| it.modified()).map_err(io_error("look at", path));
+        let mut folders = vec![(self.folder.clone(), touched(&self.folder)?)];
+        for owner in fs::read_dir(&self.folder).map_err(io_error("list", &self.folder))? {
+            let path = owner.map_err(io_error("list", &self.folder))?.path();
+            let touched = touched(&path)?;
+            folders.push((path, touched));
+        }
+        folders.sort();
+        Ok(Stamp { folders, at })
+    }
+
     /// Puts the secrets into a text that names them.
     pub fn resolve(&self, text: &Text) -> Result<SecretString, SecretError> {
         let mut out = String::new();
@@ -289,6 +307,27 @@ impl SecretStore {
             }
         }
         Ok(false)
+    }
+}
+
+/// The folders of a store, each with the time of its newest change, as they were at one moment.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    folders: Vec<(PathBuf, SystemTime)>,
+    at: SystemTime,
+}
+
+impl PartialEq for Stamp {
+    fn eq(&self, other: &Self) -> bool {
+        self.folders == other.folders
+    }
+}
+
+impl Stamp {
+    /// Whether its newest change is a while ago. Of two changes at almost the same time the second may not show.
+    pub fn settled(&self) -> bool {
+        let before = |touched: &SystemTime| self.at.duration_since(*touched).is_ok_and(|it| it >= GRAIN);
+        self.folders.iter().all(|(_, touched)| before(touched))
     }
 }
 

@@ -141,9 +141,11 @@ fn other_role(role: Role) -> Role {
 }
 
 async fn stops(driver: &dyn Driver, first: &ResolvedWorkload, id: &WorkloadId) {
+    let before = driver.mark();
     for _ in 0..2 {
         driver.stop_workload(id, Generation(12)).await.expect("stop, also twice");
     }
+    assert!(before.is_none() || driver.mark() != before, "a driver that marks changes marks this one");
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let stopped = seen(driver, id).await.expect("a stopped workload is kept");
     assert_eq!((stopped.state, stopped.pid), (WorkloadState::Stopped, None), "it stays stopped");

@@ -29,6 +29,8 @@ struct Inner {
     last_pid: i32,
     failures: BTreeMap<String, VecDeque<String>>,
     calls: Vec<String>,
+    /// Changes that nobody called for.
+    changes: u64,
     host: HostFacts,
 }
 
@@ -89,13 +91,16 @@ impl FakeDriver {
             held.pid = Some(next);
             held.restarts += 1;
         }
+        inner.changes += 1;
     }
 
     /// Makes a workload that runs lose or regain its readiness.
     pub fn set_ready(&self, id: &WorkloadId, ready: bool) {
-        if let Some(held) = self.inner().workloads.get_mut(id) {
+        let mut inner = self.inner();
+        if let Some(held) = inner.workloads.get_mut(id) {
             held.ready = ready;
         }
+        inner.changes += 1;
     }
 
     /// Writes a line into a workload's log, which is there from then on.
@@ -184,6 +189,11 @@ impl Driver for FakeDriver {
 
     fn fence(&self) -> Generation {
         Generation(self.inner().fence)
+    }
+
+    fn mark(&self) -> Option<u64> {
+        let inner = self.inner();
+        Some(inner.changes + inner.calls.len() as u64)
     }
 
     async fn raise(&self, Generation(ours): Generation) -> Result<(), DriverError> {

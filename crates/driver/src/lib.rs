@@ -207,6 +207,12 @@ pub trait Driver: Send + Sync {
     /// The highest generation that was seen; 0 before the first call that acts.
     fn fence(&self) -> Generation;
 
+    /// A number that differs from an earlier answer once a workload may have begun, ended or changed since.
+    /// Asked several times a second, so it costs next to nothing; none where it cannot be told so cheaply.
+    fn mark(&self) -> Option<u64> {
+        None
+    }
+
     /// Lets this generation act and no lower one any more; has no other effect. What is done beside the driver
     /// is fenced by it: asked first, it keeps back what an older executor may still have under way.
     async fn raise(&self, generation: Generation) -> Result<(), DriverError>;

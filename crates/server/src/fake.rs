@@ -41,6 +41,7 @@ struct Memory {
 pub struct FakeWorld {
     memory: Mutex<Memory>,
     gates: Mutex<BTreeMap<String, Arc<Gate>>>,
+    panics: Mutex<BTreeSet<String>>,
 }
 
 /// A step that waits until a test lets it go on.
@@ -105,6 +106,11 @@ impl FakeWorld {
         let gate = Arc::new(Gate { reached: Semaphore::new(0), open: Semaphore::new(0) });
         self.gates.lock().unwrap_or_else(PoisonError::into_inner).insert(title.to_owned(), Arc::clone(&gate));
         gate
+    }
+
+    /// Lets the next step of this title panic before its effect.
+    pub fn panic_at(&self, title: &str) {
+        self.panics.lock().unwrap_or_else(PoisonError::into_inner).insert(title.to_owned());
     }
 
     /// Takes the route of an environment away, as if somebody had removed its file.
@@ -175,6 +181,8 @@ impl World for FakeWorld {
             gate.reached.add_permits(1);
             let _ = gate.open.acquire().await;
         }
+        let panics = self.panics.lock().unwrap_or_else(PoisonError::into_inner).remove(&action.title());
+        assert!(!panics, "a scripted panic");
         let Execution { estate, epoch, now, .. } = *execution;
         let (store, driver, generation) = (&estate.store, estate.driver.as_ref(), Generation(epoch.0));
         driver.raise(generation).await?;

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::problem::Problem;
+
 /// What is left to do, in numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlanSummary {
@@ -139,6 +141,18 @@ pub struct ApproveRequest {
 pub struct Approved {
     /// Numbers of the operations that began.
     pub operations: Vec<u64>,
+    /// What could not be begun after others had; none if all was. It is not approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_begun: Option<NotBegun>,
+}
+
+/// Parts of an approved plan that could not be begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NotBegun {
+    /// Which environments.
+    pub environments: Vec<String>,
+    /// Why, and what to do.
+    pub why: Problem,
 }
 
 /// The plan as the planner made it; for those who check or keep it.

@@ -202,6 +202,11 @@ impl Driver for ProcessDriver {
         Generation(text.trim().parse().unwrap_or(0))
     }
 
+    fn mark(&self) -> Option<u64> {
+        let touched = std::fs::metadata(self.paths.changes()).and_then(|it| it.modified()).ok()?;
+        u64::try_from(touched.duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos()).ok()
+    }
+
     async fn raise(&self, generation: Generation) -> Result<(), DriverError> {
         self.done(&Request::Fence { generation }).await
     }

@@ -77,6 +77,10 @@ impl Paths {
     pub fn supervisor_log(&self) -> PathBuf {
         self.state.join("supervisor.log")
     }
+    /// Empty; touched whenever what is seen of a workload changes.
+    pub fn changes(&self) -> PathBuf {
+        self.state.join("changes")
+    }
     pub fn fence(&self) -> PathBuf {
         self.state.join("fence")
     }
@@ -164,6 +168,12 @@ pub(crate) fn write_whole(path: &Path, content: &[u8], mode: u32, group: u32) ->
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// Gives a file, which is made if it is not there, the present as its time.
+pub(crate) fn touch(path: &Path) -> io::Result<()> {
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.set_modified(std::time::SystemTime::now())
 }
 
 /// Replaces a JSON file at once, owner-only.

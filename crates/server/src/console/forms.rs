@@ -48,6 +48,13 @@ pub async fn approve(State(app): State<Arc<App>>, who: Who, Form(fields): Form<F
     }
     let asked = ApproveRequest { plan: field(&fields, "plan").to_owned(), environments: choice.then_some(chosen) };
     let begun = app.approve(&asked, &who.name).await?;
+    if let Some(left) = begun.not_begun {
+        let status = StatusCode::from_u16(left.why.status).unwrap_or(StatusCode::CONFLICT);
+        let list = left.environments.join(", ");
+        let detail = format!("a part was begun, and this was not: {list}. {}", left.why.detail);
+        let refused = Refused::new(status, &left.why.code, detail, &left.why.next);
+        return Err(refused.leaves(&left.why.unchanged));
+    }
     Ok(match begun.operations.as_slice() {
         [one] => Redirect::to(&format!("/operations/{one}")),
         _ => Redirect::to("/operations"),

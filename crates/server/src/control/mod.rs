@@ -1,7 +1,8 @@
 //! Control: what a server keeps doing with an estate, and what people ask it for.
 //!
 //! [`look`] makes a [`Snapshot`] of file, machine and plan; [`decide`] says, purely, what of it may be
-//! done without asking; [`work`] does operations, each one environment's part of a plan; [`reconcile`] is
+//! done without asking; [`work`] does operations, each one environment's part of a plan, and [`begun`]
+//! remembers which; [`reconcile`] is
 //! the loop around them, [`backoff`] the pause after failures. [`locks`](crate::locks) keep a second
 //! controller out, and epochs in [`store`](crate::store) make that true also for one that hangs.
 //!
@@ -10,9 +11,11 @@
 //! same, a plan that is not empty is drift or work that was cut off; when it differs, the plan waits.
 
 mod backoff;
+mod begun;
 mod decide;
 mod look;
 mod reconcile;
+mod starts;
 mod work;
 
 #[cfg(test)]
@@ -32,6 +35,7 @@ use springtide_core::plan::{EnvironmentPlan, Plan, Refusal};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 pub use backoff::pause;
+pub use begun::{Begun, Left};
 pub use decide::{Facts, Verdict, Why, decide};
 pub use springtide_core::check::DriftRule;
 
@@ -266,11 +270,15 @@ struct State {
     epoch: Option<Epoch>,
     /// Operations that run, by environment.
     running: BTreeMap<Option<EnvironmentName>, Arc<work::Running>>,
+    /// What was begun under which plan.
+    book: begun::Book,
     /// Beginnings and ends of operations so far, and the newest of each environment.
     turn: u64,
     turns: BTreeMap<Option<EnvironmentName>, u64>,
     /// Failures in a row, by environment.
     failures: BTreeMap<Option<EnvironmentName>, backoff::Failures>,
+    /// How many operations may begin without a person's word.
+    starts: starts::Starts,
     /// Held while operations run.
     act: Option<ActLock>,
 }

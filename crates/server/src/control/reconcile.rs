@@ -1,5 +1,6 @@
-//! The loop: hints every second, a full pass when one of them or somebody asks, and at the latest every
-//! ten seconds. Durations are measured by a clock that never jumps.
+//! The loop: hints every second, and at once when the driver's mark says that something changed; a full pass
+//! when a hint differs or somebody asks, and at the latest every ten seconds. Durations are measured by a clock
+//! that never jumps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +11,9 @@ use tokio::time::Instant;
 use super::work::ready;
 use super::{Control, ControlError, Snapshot, Verdict, look};
 
-/// Operations that one pass begins, at most: what has gone wrong with very much at once is put right
-/// little by little.
-const MOST_AT_ONCE: usize = 20;
+/// Time between two looks at the driver's mark. With the supervisor's own tick before it and a pass after it,
+/// what was killed is known within a second.
+const BLINK: Duration = Duration::from_millis(250);
 /// Time between two copies of the store.
 const BACKUP: Duration = Duration::from_secs(3600);
 
@@ -33,6 +34,7 @@ impl Control {
 
     async fn reconcile(self: &Arc<Self>) -> Result<(), ControlError> {
         let mut hint = None;
+        let mut mark;
         let mut backed_up: Option<Instant> = None;
         while !self.stopping() {
             self.over()?;
@@ -41,6 +43,8 @@ impl Control {
                 self.back_up().await;
             }
             let began = Instant::now();
+            // Before the look: what changes under way is looked at again.
+            mark = self.estate.driver.mark();
             let before = self.hint().await;
             match self.pass().await {
                 Ok(()) => {}
@@ -51,7 +55,7 @@ impl Control {
             if before.is_some() {
                 hint = before;
             }
-            self.wait(began, &mut hint).await;
+            self.wait(began, &mut hint, mark).await;
         }
         Ok(())
     }
@@ -60,13 +64,22 @@ impl Control {
     pub async fn pass(self: &Arc<Self>) -> Result<(), ControlError> {
         self.catch_up()?;
         let snapshot = self.refresh().await?;
-        let due = due(&snapshot);
+        let mut due = due(&snapshot);
+        due.truncate(self.state().starts.room((self.settings.uptime)()));
         if due.is_empty() || self.stopping() {
             return Ok(());
         }
         match self.work(&snapshot, due, "the server") {
+            Ok(begun) => {
+                self.state().starts.begun(begun.operations.len());
+                // What was not begun is found again by the next pass.
+                if let Some(left) = &begun.left {
+                    self.note(&left.why);
+                }
+                Ok(())
+            }
             // Somebody acts now; the next pass sees what is left.
-            Ok(_) | Err(ControlError::Acting(_) | ControlError::Held(_) | ControlError::Busy { .. }) => Ok(()),
+            Err(ControlError::Acting(_) | ControlError::Held(_) | ControlError::Busy { .. }) => Ok(()),
             // Somebody acted while we looked.
             Err(ControlError::Stale { .. }) => {
                 self.kick.notify_one();
@@ -77,16 +90,23 @@ impl Control {
     }
 
     /// Waits for the next pass: until somebody asks, a hint differs, or the time has come.
-    async fn wait(&self, began: Instant, hint: &mut Option<Hint>) {
+    async fn wait(&self, began: Instant, hint: &mut Option<Hint>, mut mark: Option<u64>) {
+        // While much changes, passes of a large estate leave the machine some room.
+        let blink = (began.elapsed() * 2).max(BLINK).min(self.settings.hint);
+        let mut hinted = Instant::now();
         loop {
-            let next = Instant::now() + self.settings.hint;
             tokio::select! {
                 () = self.kick.notified() => return,
-                () = tokio::time::sleep_until(next) => {}
+                () = tokio::time::sleep(blink) => {}
             }
             if self.stopping() || began.elapsed() >= self.settings.pass {
                 return;
             }
+            let marked = self.estate.driver.mark();
+            if marked == mark && hinted.elapsed() < self.settings.hint {
+                continue;
+            }
+            (mark, hinted) = (marked, Instant::now());
             let now = self.hint().await;
             if now.is_some() && now != *hint {
                 *hint = now;
@@ -99,7 +119,7 @@ impl Control {
     async fn hint(&self) -> Option<Hint> {
         let seen = tokio::time::timeout(Duration::from_secs(5), self.estate.driver.observe()).await.ok()?.ok()?;
         let mut runs = Digester::default();
-        seen.workloads.iter().for_each(|(id, it)| runs.add(&(id, it.digest, it.state, it.pid)));
+        seen.workloads.iter().for_each(|(id, it)| runs.add(&(id, it.digest, it.state, it.pid, it.edited.len())));
         Some((self.file_digest(), runs.digest()))
     }
 
@@ -146,7 +166,5 @@ fn due(snapshot: &Snapshot) -> Vec<springtide_core::plan::EnvironmentPlan> {
     let parts = look::parts(&snapshot.plan, &snapshot.rest, &snapshot.seen);
     let parts =
         parts.into_iter().filter(|part| !part.steps.is_empty() && may(snapshot.verdicts.get(&part.environment)));
-    let mut due = ready(parts.collect(), &snapshot.seen.templates);
-    due.truncate(MOST_AT_ONCE);
-    due
+    ready(parts.collect(), &snapshot.seen.templates)
 }

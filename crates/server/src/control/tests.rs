@@ -81,9 +81,10 @@ impl Drop for Rig {
 /// Looks, approves everything and waits until it is done.
 async fn approve_all(control: &Arc<Control>) -> Vec<u64> {
     let plan = control.refresh().await.unwrap().plan.id.clone();
-    let numbers = control.approve(&plan, None, "me").await.unwrap();
+    let begun = control.approve(&plan, None, "me").await.unwrap();
     control.idle().await;
-    numbers
+    assert!(begun.left.is_none());
+    begun.operations
 }
 
 /// A server with everything up.
@@ -135,9 +136,9 @@ async fn the_same_plan_approved_again_is_the_same_operation_and_a_stale_one_is_r
     let control = rig.server();
     let plan = control.refresh().await.unwrap().plan.id.clone();
     let gate = rig.world.wait_at("make the certificate authority");
-    let first = control.approve(&plan, None, "me").await.unwrap();
+    let first = control.approve(&plan, None, "me").await.unwrap().operations;
     gate.reached().await;
-    assert_eq!(control.approve(&plan, None, "me again").await.unwrap(), first);
+    assert_eq!(control.approve(&plan, None, "me again").await.unwrap().operations, first);
     gate.open();
     control.idle().await;
     let stale = control.approve(&plan, None, "me").await.unwrap_err();
@@ -148,10 +149,81 @@ async fn the_same_plan_approved_again_is_the_same_operation_and_a_stale_one_is_r
     let nobody = [name("nobody").unwrap()];
     assert_eq!(control.approve(&now, Some(&nobody), "me").await.unwrap_err().code(), "E0908");
     // Only one environment of it.
-    assert_eq!(control.approve(&now, Some(&[name("prod").unwrap()]), "me").await.unwrap(), Vec::<u64>::new());
-    assert_eq!(control.approve(&now, Some(&[name("shop").unwrap()]), "me").await.unwrap(), [4]);
+    let only = async |of: &str| control.approve(&now, Some(&[name(of).unwrap()]), "me").await.unwrap().operations;
+    assert_eq!(only("prod").await, Vec::<u64>::new());
+    assert_eq!(only("shop").await, [4]);
     control.idle().await;
     assert_eq!(newest(&control).environment.as_deref(), Some("shop"));
+}
+
+#[tokio::test]
+async fn what_of_a_plan_does_not_run_yet_is_begun_beside_what_does() {
+    let rig = Rig::new("beside-it", TWO);
+    let control = rig.server();
+    let plan = control.refresh().await.unwrap().plan.id.clone();
+    let gate = rig.world.wait_at("make the certificate authority");
+    let only = async |of: &str| control.approve(&plan, Some(&[name(of).unwrap()]), "me").await.map(|it| it.operations);
+    assert_eq!(only("prod").await.unwrap(), [1, 2]);
+    gate.reached().await;
+    assert_eq!(only("prod").await.unwrap(), [1, 2], "the same again");
+    // From the same page, while the estate's own parts run: they are not begun twice, and shop is begun.
+    assert_eq!(only("shop").await.unwrap(), [1, 3]);
+    assert!(control.estate().store.approved().unwrap().contains_key(&name("shop")));
+    assert_eq!(control.approve(&plan, None, "me").await.unwrap().operations, [1, 2, 3]);
+    gate.open();
+    control.idle().await;
+    let operations = control.estate().store.operations(10).unwrap();
+    assert!(operations.iter().all(|it| it.outcome.as_deref() == Some(DONE)), "{operations:#?}");
+    // Shop waited for the estate's own parts and for the template that prod built.
+    let calls = rig.driver.calls();
+    let at = |what: &str| calls.iter().position(|call| call.starts_with(what)).unwrap();
+    assert!(at("wait proxy") < at("ensure shop/postgres") && at("task template-") < at("task copy-shop"), "{calls:?}");
+    assert!(control.refresh().await.unwrap().plan.is_empty());
+    assert_eq!(only("shop").await.unwrap_err().code(), "E0801", "nothing is remembered of what has ended");
+}
+
+#[tokio::test]
+async fn what_cannot_be_begun_after_others_is_told_and_not_approved() {
+    let rig = Rig::new("left", TWO);
+    let control = rig.server();
+    // Somebody holds between the second operation and the third.
+    let trigger = "CREATE TRIGGER second AFTER INSERT ON operations WHEN NEW.id = 2
+                   BEGIN INSERT INTO hold (id, reason, by, since) VALUES (1, 'stocktaking', 'somebody', 0); END";
+    let store = rusqlite::Connection::open(rig.folder.join("state/springtide.db")).unwrap();
+    store.execute_batch(trigger).unwrap();
+    let plan = control.refresh().await.unwrap().plan.id.clone();
+    let begun = control.approve(&plan, None, "me").await.unwrap();
+    let left = begun.left.expect("the third was not begun");
+    assert_eq!((begun.operations, left.environments), (vec![1, 2], vec![name("shop").unwrap()]));
+    assert_eq!(left.why.code(), "E0922");
+    control.idle().await;
+    assert!(!control.estate().store.approved().unwrap().contains_key(&name("shop")));
+    // When even the first cannot be begun, the whole is refused.
+    let none = control.approve(&plan, None, "me").await.unwrap_err();
+    assert_eq!(none.code(), "E0922");
+}
+
+#[tokio::test]
+async fn a_step_that_panics_gives_its_environment_back() {
+    let rig = Rig::new("panic", TWO);
+    let control = up(&rig).await;
+    rig.stop("prod/web").await;
+    rig.world.panic_at("run prod/web");
+    control.pass().await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), control.idle()).await.expect("it does not run for ever");
+    let failed = newest(&control);
+    assert_eq!(failed.outcome.as_deref(), Some("failed: run prod/web"));
+    let steps = control.estate().store.steps(failed.id).unwrap();
+    let error = steps.last().and_then(|step| step.error.clone()).unwrap();
+    assert!(error.contains("panic"), "{error}");
+    // Commands may act, and it is a failure like others: a pause, then another try.
+    drop(ActLock::take(&rig.folder.join("state"), "apply", 0).unwrap());
+    control.refresh().await.unwrap();
+    assert_eq!(verdict(&control, "prod"), Some(Verdict::Waits(Why::Pause)));
+    rig.uptime.fetch_add(7, Ordering::Relaxed);
+    control.pass().await.unwrap();
+    control.idle().await;
+    assert!(rig.pid("prod/web").await.is_some());
 }
 
 #[tokio::test]
@@ -298,7 +370,7 @@ async fn a_cancelled_operation_stops_and_waits_for_another_word() {
     rig.declare("estate: acme\nenvironments: [{ name: prod, workers: { web: 3, cron: 2 } }]\n");
     let plan = control.refresh().await.unwrap().plan.id.clone();
     let gate = rig.world.wait_at("run prod/web");
-    let number = control.approve(&plan, None, "me").await.unwrap()[0];
+    let number = control.approve(&plan, None, "me").await.unwrap().operations[0];
     gate.reached().await;
     control.cancel(number, "somebody").unwrap();
     assert_eq!(control.cancel(99, "somebody").unwrap_err().code(), "E0908");
@@ -546,4 +618,58 @@ async fn hints_bring_a_pass_and_events_reach_who_follows() {
     // Whoever was away asks for what was missed.
     let all = control.events_after(ended.id - 1, 1).unwrap();
     assert_eq!(all, [ended]);
+}
+
+#[tokio::test]
+async fn what_ends_is_known_within_a_second_and_an_idle_estate_is_not_looked_at_more_often() {
+    let rig = Rig::new("mark", TWO);
+    drop(up(&rig).await);
+    let mut control = rig.server();
+    // Neither the full pass nor the hint comes in time: only the driver's mark can bring the look.
+    Arc::get_mut(&mut control).unwrap().settings.pass = Duration::from_secs(3600);
+    Arc::get_mut(&mut control).unwrap().settings.hint = Duration::from_secs(600);
+    let mut changes = control.changes();
+    let keeping = tokio::spawn({
+        let control = Arc::clone(&control);
+        async move { control.keep().await }
+    });
+    changes.wait_for(Option::is_some).await.unwrap();
+    let idle = tokio::time::timeout(Duration::from_millis(1500), changes.changed()).await;
+    assert!(idle.is_err(), "without a change there is no pass");
+    let before = rig.pid("prod/web").await.unwrap();
+    rig.driver.kill(before);
+    let web: EnvironmentName = "prod".parse().unwrap();
+    let known = changes.wait_for(|it| {
+        let seen = it.as_ref().and_then(|it| it.seen.environments.get(&web)?.workloads.get(&Role::Web)?.pid);
+        seen != Some(before)
+    });
+    tokio::time::timeout(Duration::from_millis(600), known).await.expect("it is known").unwrap();
+    control.stop();
+    keeping.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn however_many_passes_there_are_only_so_many_operations_begin_by_themselves() {
+    let names: Vec<String> = (0..26).map(|n| format!("e{n:02}")).collect();
+    let list: Vec<String> = names.iter().map(|name| format!("  - {{ name: {name}, users: 5 }}\n")).collect();
+    let rig = Rig::new("starts", &format!("estate: acme\nenvironments:\n{}", list.concat()));
+    // What a person approves is not counted.
+    let control = up(&rig).await;
+    for name in &names {
+        rig.stop(&format!("{name}/web")).await;
+    }
+    let all = control.estate().store.operations(100).unwrap().len();
+    let begun = async |passes: u32| {
+        for _ in 0..passes {
+            control.pass().await.unwrap();
+            control.idle().await;
+        }
+        control.estate().store.operations(100).unwrap().len() - all
+    };
+    assert_eq!(begun(4).await, 20, "every end asks for another pass, and that begins nothing more");
+    rig.uptime.fetch_add(2, Ordering::Relaxed);
+    assert_eq!(begun(3).await, 24, "two a second");
+    rig.uptime.fetch_add(60, Ordering::Relaxed);
+    assert_eq!(begun(3).await, 26);
+    assert!(control.refresh().await.unwrap().plan.is_empty());
 }

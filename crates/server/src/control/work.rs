@@ -4,24 +4,34 @@
 //! runs this controller holds the operation lock, so that no command acts beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt as _;
 use serde_json::json;
 use springtide_core::names::EnvironmentName;
 use springtide_core::plan::{Action, EnvironmentPlan};
 use tokio::sync::watch;
 
 use super::backoff::Failures;
+use super::begun::{Begun, Left, meant};
 use super::{Control, ControlError, Snapshot};
 use crate::execute::{ExecuteError, Execution, Progress, begin, run};
 use crate::locks::{ActLock, LockError};
 use crate::store::{CUT_OFF, ControllerKind, Epoch, EventKind, NewEvent, StoreError};
+
+/// What the journal says of a step that panicked.
+const PANICKED: &str = "the server made a mistake in this step (a panic); its log has more";
 
 /// An operation that runs.
 pub(super) struct Running {
     pub operation: u64,
     pub plan: String,
     cancelled: Mutex<Option<String>>,
+    /// How it comes out, for what is begun later and needs it.
+    outcome: Outcome,
+    /// Keys of the templates that it builds.
+    builds: BTreeSet<String>,
 }
 
 impl Running {
@@ -38,28 +48,19 @@ impl Running {
 type Outcome = watch::Receiver<Option<bool>>;
 
 impl Control {
-    /// Approves a plan, or the parts of some environments of it, and begins it. Returns the numbers of
-    /// the operations; the same plan approved again while it runs gives the same numbers.
+    /// Approves a plan, or the parts of some environments of it, and begins it. The same plan approved
+    /// again while it runs gives the same numbers; what of it does not run yet is begun beside it.
     pub async fn approve(
         self: &Arc<Self>,
         plan: &str,
         environments: Option<&[EnvironmentName]>,
         by: &str,
-    ) -> Result<Vec<u64>, ControlError> {
-        let chosen = |name: &Option<EnvironmentName>| match (environments, name) {
-            (None, _) | (_, None) => true,
-            (Some(only), Some(name)) => only.contains(name),
-        };
+    ) -> Result<Begun, ControlError> {
         if let Some(held) = self.held()? {
             return Err(ControlError::Held(held));
         }
-        let under_way: Vec<u64> = {
-            let state = self.state();
-            let same = state.running.iter().filter(|(name, it)| it.plan == plan && chosen(name));
-            same.map(|(_, it)| it.operation).collect()
-        };
-        if !under_way.is_empty() {
-            return Ok(under_way);
+        if let Some(operations) = self.state().book.under_way(plan, environments) {
+            return Ok(Begun { operations, left: None });
         }
         self.catch_up()?;
         let snapshot = self.refresh().await?;
@@ -77,20 +78,34 @@ impl Control {
                 return Err(ControlError::NoSuch { what: "environment", name: name.to_string() });
             }
         }
-        let parts = snapshot.plan.environments.iter();
-        let parts = parts.filter(|part| !part.steps.is_empty() && chosen(&part.environment)).cloned().collect();
-        self.work(&snapshot, parts, by)
+        let chosen = snapshot.plan.environments.iter();
+        let chosen = chosen.filter(|part| !part.steps.is_empty() && meant(environments, &part.environment)).cloned();
+        let mut parts = Vec::new();
+        let mut under_way = Vec::new();
+        {
+            let state = self.state();
+            for part in chosen {
+                match state.running.get(&part.environment).filter(|it| it.plan == plan) {
+                    Some(running) => under_way.push(running.operation),
+                    None => parts.push(part),
+                }
+            }
+        }
+        let mut begun = self.work(&snapshot, parts, by)?;
+        begun.operations.extend(under_way);
+        begun.operations.sort_unstable();
+        Ok(begun)
     }
 
-    /// Begins an operation for each part and lets them run; returns their numbers.
+    /// Begins an operation for each part and lets them run.
     pub(super) fn work(
         self: &Arc<Self>,
         snapshot: &Arc<Snapshot>,
         parts: Vec<EnvironmentPlan>,
         by: &str,
-    ) -> Result<Vec<u64>, ControlError> {
+    ) -> Result<Begun, ControlError> {
         if parts.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Begun::default());
         }
         if self.stopping() {
             return Err(ControlError::Stopping);
@@ -130,11 +145,14 @@ impl Control {
         parts: Vec<EnvironmentPlan>,
         by: &str,
         epoch: Epoch,
-    ) -> Result<Vec<u64>, ControlError> {
-        let mut numbers = Vec::with_capacity(parts.len());
-        let mut builders: BTreeMap<String, Outcome> = BTreeMap::new();
-        let mut estate: Option<Outcome> = None;
-        for part in parts {
+    ) -> Result<Begun, ControlError> {
+        let mut begun = Begun::default();
+        // What began before under the same plan comes first for what is begun now, too.
+        let (mut builders, mut estate) = self.coming(&snapshot.plan.id);
+        let whole = snapshot.plan.environments.iter().filter(|part| !part.steps.is_empty());
+        let whole: BTreeSet<_> = whole.map(|part| part.environment.clone()).collect();
+        let mut parts = parts.into_iter();
+        while let Some(part) = parts.next() {
             let execution = Execution {
                 estate: &self.estate,
                 checked: &snapshot.checked,
@@ -146,32 +164,35 @@ impl Control {
             };
             let operation = match begin(&execution, &snapshot.plan.id, std::slice::from_ref(&part)) {
                 Ok(operation) => operation,
-                Err(error) if numbers.is_empty() => return Err(error.into()),
-                // What was begun goes on; the rest is found again by the next pass.
+                Err(error) if begun.operations.is_empty() => return Err(error.into()),
+                // What was begun goes on; who asked is told of the rest.
                 Err(error) => {
-                    self.note(&error.into());
+                    let left = std::iter::once(part).chain(parts).filter_map(|part| part.environment).collect();
+                    begun.left = Some(Left { environments: left, why: error.into() });
                     break;
                 }
             };
-            numbers.push(operation);
-            let running = Arc::new(Running { operation, plan: snapshot.plan.id.clone(), cancelled: Mutex::default() });
+            begun.operations.push(operation);
+            let (ended, outcome) = watch::channel(None);
+            let running = Arc::new(Running {
+                operation,
+                plan: snapshot.plan.id.clone(),
+                cancelled: Mutex::default(),
+                outcome: outcome.clone(),
+                builds: builds(&part).cloned().collect(),
+            });
             {
                 let mut state = self.state();
                 state.running.insert(part.environment.clone(), Arc::clone(&running));
                 state.turns(&part.environment);
+                state.book.begins(&running.plan, &whole, &part.environment, operation);
             }
-            let (ended, outcome) = watch::channel(None);
             let mut after: Vec<Outcome> = estate.iter().cloned().collect();
+            builders.extend(running.builds.iter().map(|key| (key.clone(), outcome.clone())));
             for step in &part.steps {
-                match &step.action {
-                    Action::BuildTemplate { key, .. } => {
-                        builders.insert(key.clone(), outcome.clone());
-                    }
-                    Action::CopyTemplate { key, .. } => {
-                        let other = builders.get(key).filter(|it| !it.same_channel(&outcome));
-                        after.extend(other.cloned());
-                    }
-                    _ => {}
+                if let Action::CopyTemplate { key, .. } = &step.action {
+                    let other = builders.get(key).filter(|it| !it.same_channel(&outcome));
+                    after.extend(other.cloned());
                 }
             }
             if part.environment.is_none() {
@@ -180,18 +201,31 @@ impl Control {
             let (control, snapshot, by) = (Arc::clone(self), Arc::clone(snapshot), by.to_owned());
             tokio::spawn(async move {
                 let work = Work { control: &control, snapshot: &snapshot, running: &running, by: &by, epoch };
-                let done = work.whole(&part, after).await;
+                // A mistake of ours in one step must not keep its environment in hand for ever.
+                let done = match AssertUnwindSafe(work.whole(&part, after)).catch_unwind().await {
+                    Ok(done) => done,
+                    Err(_) => work.panicked(&part.environment),
+                };
                 ended.send_replace(Some(done));
                 {
                     let mut state = control.state();
                     state.running.remove(&part.environment);
                     state.turns(&part.environment);
+                    state.book.ends(&running.plan, &part.environment, running.operation, done);
                 }
                 control.rest();
                 control.kick.notify_one();
             });
         }
-        Ok(numbers)
+        Ok(begun)
+    }
+
+    /// Who builds which template now, and the estate's own parts, if they are under way for this plan.
+    fn coming(&self, plan: &str) -> (BTreeMap<String, Outcome>, Option<Outcome>) {
+        let state = self.state();
+        let built = state.running.values().flat_map(|it| it.builds.iter().map(|key| (key.clone(), it.outcome.clone())));
+        let estate = state.running.get(&None).filter(|it| it.plan == plan).map(|it| it.outcome.clone());
+        (built.collect(), estate)
     }
 
     /// Sees to it that the newest epoch is ours, unless a command acts now. Called at the start and by every
@@ -329,14 +363,41 @@ impl Work<'_> {
             error => {
                 // Why stands in the journal, where those who show it mask what a program said.
                 let step = if let ExecuteError::Step { step, .. } = &error { step.as_str() } else { "the journal" };
-                let failures = control.state().failures.get(name).map_or(0, |it| it.count) + 1;
-                tracing::warn!(operation = self.running.operation, step, failures, "failed");
-                let mut state = control.state();
-                let seed = control.settings.seed ^ self.running.operation;
-                let failures = Failures::after(state.failures.get(name), (control.settings.uptime)(), seed);
-                state.failures.insert(name.clone(), failures);
+                self.failed(name, step);
             }
         }
+        false
+    }
+
+    /// A pause before this environment is tried again.
+    fn failed(&self, name: &Option<EnvironmentName>, step: &str) {
+        let control = self.control;
+        let mut state = control.state();
+        let seed = control.settings.seed ^ self.running.operation;
+        let failures = Failures::after(state.failures.get(name), (control.settings.uptime)(), seed);
+        tracing::warn!(operation = self.running.operation, step, failures = failures.count, "failed");
+        state.failures.insert(name.clone(), failures);
+    }
+
+    /// A step panicked: that is written down as its failure, and the operation ends. Never done.
+    fn panicked(&self, name: &Option<EnvironmentName>) -> bool {
+        let (store, now, operation) = (&self.control.estate.store, self.control.now(), self.running.operation);
+        let written = store.steps(operation).and_then(|steps| {
+            let open = steps.into_iter().rfind(|step| step.ended.is_none());
+            let title = open.as_ref().map_or("the operation", |step| step.title.as_str()).to_owned();
+            if let Some(step) = open {
+                let number = usize::try_from(step.number).unwrap_or_default();
+                store.settle(self.epoch, operation, number, Some(PANICKED), now)?;
+            }
+            store.end(self.epoch, operation, &format!("failed: {title}"), now)?;
+            Ok(title)
+        });
+        match written {
+            Ok(title) => tracing::error!(operation, step = title, "a step panicked"),
+            // The next pass ends it.
+            Err(error) => self.control.note(&error.into()),
+        }
+        self.failed(name, "a step that panicked");
         false
     }
 }
@@ -371,17 +432,18 @@ impl Progress for Work<'_> {
     }
 }
 
+/// Keys of the templates that a part builds.
+fn builds(part: &EnvironmentPlan) -> impl Iterator<Item = &String> {
+    part.steps.iter().filter_map(|step| match &step.action {
+        Action::BuildTemplate { key, .. } => Some(key),
+        _ => None,
+    })
+}
+
 /// Parts in an order in which they may begin: the estate's own first. Who copies a template that nobody
 /// has built and nobody of them builds is left out until it is there.
 pub(super) fn ready(parts: Vec<EnvironmentPlan>, templates: &BTreeSet<String>) -> Vec<EnvironmentPlan> {
-    let built: BTreeSet<String> = parts
-        .iter()
-        .flat_map(|part| &part.steps)
-        .filter_map(|step| match &step.action {
-            Action::BuildTemplate { key, .. } => Some(key.clone()),
-            _ => None,
-        })
-        .collect();
+    let built: BTreeSet<String> = parts.iter().flat_map(builds).cloned().collect();
     let can = |part: &EnvironmentPlan| {
         part.steps.iter().all(|step| match &step.action {
             Action::CopyTemplate { key, .. } => templates.contains(key) || built.contains(key),

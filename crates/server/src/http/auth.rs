@@ -16,7 +16,9 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use springtide_api::Scope;
 
 use super::credentials::{COOKIE, recognise, recognise_session};
+use super::listen::Peer;
 use super::problem::Refused;
+use super::rate::Asks;
 use super::{App, body};
 
 pub use super::credentials::Who;
@@ -122,8 +124,10 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
 fn decide(app: &App, parts: &mut Parts) -> Result<(), Refused> {
     let path = parts.extensions.get::<MatchedPath>().map(|it| it.as_str().to_owned());
     let who = who(app, &parts.headers);
-    let key = who.as_ref().ok().and_then(Option::as_ref).map_or("", |who| who.id.as_str());
-    app.rate.check(key)?;
+    app.rate.check(match &who {
+        Ok(Some(who)) => Asks::Known(&who.id),
+        _ => Asks::From(parts.extensions.get::<Peer>().map(|peer| peer.0)),
+    })?;
     // An address that does not exist is told to everybody.
     let Some(path) = path else { return Ok(()) };
     let least = match need(&parts.method, &path)? {

@@ -4,6 +4,7 @@
 //! told to stop, requests under way are finished; streams, which never end by themselves, are cut after that.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,10 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use super::tls::{OverTls, Tls};
+
+/// Stands among the extensions of every request: where its connection comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
 
 /// Longest time for the head of a request.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -56,15 +61,16 @@ pub async fn listen_with(
             accepted = accept => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 let _ = stream.set_nodelay(true);
                 let (router, told, tls) = (router.clone(), told.clone(), tls.as_ref().map(Tls::acceptor));
                 connections.spawn(async move {
                     let _place = place;
-                    let Some(tls) = tls else { return connection(stream, router, told, head_within).await };
+                    let peer = Peer(from.ip());
+                    let Some(tls) = tls else { return connection(stream, peer, router, told, head_within).await };
                     // Who does not get through the handshake takes no longer than who sends no head.
                     match tokio::time::timeout(head_within, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => connection(stream, router, told, head_within).await,
+                        Ok(Ok(stream)) => connection(stream, peer, router, told, head_within).await,
                         Ok(Err(error)) => tracing::debug!(%error, "no TLS with a client"),
                         Err(_) => tracing::debug!("a client did not finish its TLS handshake"),
                     }
@@ -85,13 +91,16 @@ pub async fn listen_with(
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
     router: Router,
     mut told: watch::Receiver<bool>,
     head_within: Duration,
 ) {
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let router = router.clone();
-        async move { router.oneshot(request.map(axum::body::Body::new)).await }
+        let mut request = request.map(axum::body::Body::new);
+        request.extensions_mut().insert(peer);
+        async move { router.oneshot(request).await }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -20,7 +20,6 @@ mod tagged;
 pub mod tls;
 pub mod view;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,8 +28,8 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use springtide_api::Problem;
-use springtide_core::workload::SecretRef;
 use springtide_data::mask::Mask;
+use springtide_data::secrets::Stamp;
 use tokio::sync::Semaphore;
 
 use self::problem::Refused;
@@ -51,7 +50,7 @@ pub struct Limits {
     pub within: Duration,
     /// Requests of one token or session: at once, and each second in the long run.
     pub rate: (u32, u32),
-    /// Requests of all who show none.
+    /// Requests of one address that shows none.
     pub rate_others: (u32, u32),
     /// Streams of events at once.
     pub streams: usize,
@@ -89,7 +88,7 @@ pub struct App {
     page: Option<Page>,
     rate: rate::Rate,
     streams: Arc<Semaphore>,
-    mask: Mutex<Option<(BTreeSet<SecretRef>, Arc<Mask>)>>,
+    mask: Mutex<Option<(Stamp, Arc<Mask>)>>,
 }
 
 impl App {
@@ -106,22 +105,23 @@ impl App {
         })
     }
 
-    /// A mask of all secrets; made anew when there are others.
+    /// A mask of all secrets; made anew when there are others or one of them was written anew.
     pub async fn mask(self: &Arc<Self>) -> Arc<Mask> {
         let app = Arc::clone(self);
         // Reading and decrypting them takes its time.
         let made = tokio::task::spawn_blocking(move || {
             let secrets = &app.control.estate().secrets;
-            let there = secrets.list().unwrap_or_default();
+            // Before they are read: what is written meanwhile is read again next time.
+            let stamp = secrets.stamp().ok();
             let mut kept = app.mask.lock().unwrap_or_else(PoisonError::into_inner);
-            match kept.as_ref() {
-                Some((of, mask)) if *of == there => Arc::clone(mask),
-                _ => {
-                    let mask = Arc::new(Mask::new(secrets));
-                    *kept = Some((there, Arc::clone(&mask)));
-                    mask
-                }
+            if let Some((of, mask)) = kept.as_ref()
+                && stamp.as_ref() == Some(of)
+            {
+                return Arc::clone(mask);
             }
+            let mask = Arc::new(Mask::new(secrets));
+            *kept = stamp.filter(Stamp::settled).map(|stamp| (stamp, Arc::clone(&mask)));
+            mask
         });
         made.await.unwrap_or_else(|_| Arc::new(Mask::none()))
     }

@@ -141,6 +141,24 @@ async fn too_many_requests_of_one_token_do_not_hinder_another() {
 }
 
 #[tokio::test]
+async fn whoever_shows_nothing_keeps_nobody_else_from_logging_in() {
+    let rig = Rig::with(Limits { rate_others: (5, 1), ..wide() }, listen::HEAD_WITHIN).await;
+    let form = |client: &reqwest::Client| {
+        let post = client.post(rig.url("/login")).header("content-type", "application/x-www-form-urlencoded");
+        post.body("code=none").send()
+    };
+    let mut seen = Vec::new();
+    for _ in 0..8 {
+        seen.push(form(&rig.client).await.unwrap().status().as_u16());
+    }
+    assert!(seen.contains(&429), "{seen:?}");
+    let elsewhere = reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 0, 2])).build().unwrap();
+    for _ in 0..4 {
+        assert_eq!(form(&elsewhere).await.unwrap().status(), 401, "that code is unknown, but it was looked at");
+    }
+}
+
+#[tokio::test]
 async fn a_handler_that_panics_or_never_ends_is_answered_for() {
     let rig = Rig::new().await;
     let limits = Limits { within: Duration::from_millis(300), ..wide() };

@@ -7,6 +7,7 @@ mod client;
 mod conform;
 mod events;
 mod limits;
+mod mask;
 mod pages;
 mod plan;
 mod rig;

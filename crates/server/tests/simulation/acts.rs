@@ -11,7 +11,7 @@ use springtide_core::names::EnvironmentName;
 use springtide_core::plan::destroy::{Proof, destroy};
 use springtide_core::plan::plan;
 use springtide_core::spec::Stage;
-use springtide_server::control::Snapshot;
+use springtide_server::control::{Begun, Snapshot};
 use springtide_server::execute::{Execution, begin, execute, run};
 use springtide_server::locks::{ActLock, act_path};
 use springtide_server::store::{ControllerKind, Epoch};
@@ -137,9 +137,22 @@ fn approve(sim: &mut Sim, server: u32, read: Option<&Read>) {
     says_yes(&sim.machine, &chosen);
     let (plan, of) = (plan.clone(), only.clone());
     let done = sim.run(server, async move { control.approve(&plan, of.as_deref(), "ann").await });
-    if let Some(Err(error)) = done {
-        sim.tell(format!("and hears: {error}"));
-        sim.machine.inner().approved = before;
+    match done {
+        Some(Err(error)) => {
+            sim.tell(format!("and hears: {error}"));
+            sim.machine.inner().approved = before;
+        }
+        Some(Ok(Begun { left: Some(left), .. })) => {
+            sim.tell(format!("and hears that {:?} was not begun: {}", left.environments, left.why));
+            let mut inner = sim.machine.inner();
+            for part in left.environments.into_iter().map(Some) {
+                match before.get(&part) {
+                    Some(said) => inner.approved.insert(part, said.clone()),
+                    None => inner.approved.remove(&part),
+                };
+            }
+        }
+        _ => {}
     }
 }
 

@@ -22,6 +22,7 @@ mod restart;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use springtide_core::digest::Digest;
 use springtide_core::observe::{EditedFile, WorkloadState};
 use springtide_core::workload::WorkloadId;
 use tokio::sync::{mpsc, watch};
@@ -31,7 +32,7 @@ use super::board::Board;
 use super::cgroup::Group;
 use super::handle::{Command, Handle, Seen};
 use super::logs;
-use super::paths::{Folder, Paths, io, read_json, write_json};
+use super::paths::{Folder, Paths, io, read_json, touch, write_json};
 use super::records::{Status, Wanted};
 use crate::{DriverError, ResolvedWorkload};
 
@@ -41,6 +42,12 @@ const TICK: Duration = Duration::from_millis(200);
 const ROTATE: Duration = Duration::from_secs(10);
 /// Between two looks at the configuration files.
 const COMPARE: Duration = Duration::from_secs(5);
+
+/// What others act on when it changes.
+fn key(seen: &Option<Seen>) -> Option<(WorkloadState, Option<i32>, Digest, usize)> {
+    let key = |it: &Seen| (it.state, it.main.as_ref().map(|main| main.pid), it.digest, it.edited.len());
+    seen.as_ref().map(key)
+}
 
 /// The actor.
 pub(crate) struct Unit {
@@ -159,7 +166,11 @@ impl Unit {
                 ready_within_s: workload.spec.ready_within_s,
             }
         });
-        self.seen.send_replace(seen);
+        let before = self.seen.send_replace(seen);
+        if key(&before) != key(&self.seen.borrow()) {
+            // Only a hint: who misses it looks a little later all the same.
+            let _ = touch(&self.paths.changes());
+        }
     }
 
     fn keep_status(&self) -> Result<(), DriverError> {

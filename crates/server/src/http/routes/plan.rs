@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use springtide_api::{ApproveRequest, Approved, PlanView};
+use springtide_api::{ApproveRequest, Approved, NotBegun, PlanView};
 use springtide_core::digest::Digest;
 use springtide_core::names::EnvironmentName;
 
@@ -17,6 +17,9 @@ use crate::http::body::Asked;
 use crate::http::problem::Refused;
 use crate::http::tagged::tagged;
 use crate::http::{App, view};
+
+/// What is so when only a part of what was approved could be begun.
+const GOES_ON: &str = "The operations that began go on; the rest waits for approval as before.";
 
 /// What is left to do, as it was last planned
 #[utoipa::path(
@@ -54,7 +57,7 @@ pub async fn refresh(State(app): State<Arc<App>>) -> Result<Json<PlanView>, Refu
     ),
     request_body = ApproveRequest,
     responses(
-        (status = 202, description = "The operations have begun", body = Approved),
+        (status = 202, description = "The operations have begun; `not_begun` tells what did not", body = Approved),
         (status = 404, description = "There is no such environment", body = springtide_api::Problem, content_type = "application/problem+json"),
         (status = 412, description = "The plan is another by now", body = springtide_api::Problem, content_type = "application/problem+json")
     )
@@ -87,7 +90,11 @@ impl App {
     pub async fn approve(&self, asked: &ApproveRequest, by: &str) -> Result<Approved, Refused> {
         let only: Option<Vec<EnvironmentName>> =
             asked.environments.as_ref().map(|list| list.iter().map(|name| named(name)).collect()).transpose()?;
-        let operations = self.control.approve(&asked.plan, only.as_deref(), by).await?;
-        Ok(Approved { operations })
+        let begun = self.control.approve(&asked.plan, only.as_deref(), by).await?;
+        let not_begun = begun.left.map(|left| NotBegun {
+            environments: left.environments.iter().map(ToString::to_string).collect(),
+            why: Refused::from(left.why).leaves(GOES_ON).problem().clone(),
+        });
+        Ok(Approved { operations: begun.operations, not_begun })
     }
 }
