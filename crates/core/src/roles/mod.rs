@@ -27,7 +27,7 @@ use crate::sizing::SizedEnvironment;
 use crate::workload::{FileSpec, SecretName, SecretRef, Text, Volume, VolumeMount, WorkloadSpec};
 
 /// Part of every digest; raised whenever equal inputs give another text.
-pub const RENDER_VERSION: u16 = 4;
+pub const RENDER_VERSION: u16 = 5;
 
 /// What a workload or route is rendered from, whole: the renderer gets nothing else.
 pub(crate) trait Inputs: Serialize + Sized {
