@@ -71,8 +71,13 @@ class RedisSessions:
         return '%s:session:%s' % (self._prefix, fingerprint(identifier))
 
     def _belongs(self, pipeline, key, uid):
-        """Notes ``key`` as one of the user's."""
+        """Notes ``key`` as one of the user's, and forgets those that have ended by themselves: whoever
+        logs in again and again would fill Redis, where nothing is evicted."""
         user, users, now = '%s:user:%d' % (self._prefix, uid), '%s:users' % self._prefix, time.time()
+        # A session that is used is noted again at the latest an hour after its end was put off.
+        ended = now - self._idle - TOUCH
+        pipeline.zremrangebyscore(user, '-inf', ended)
+        pipeline.zremrangebyscore(users, '-inf', ended)
         pipeline.zadd(user, {key: now})
         pipeline.expire(user, self._idle)
         pipeline.zadd(users, {uid: now})

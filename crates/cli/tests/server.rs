@@ -170,6 +170,7 @@ fn a_file_that_is_not_valid_is_refused_at_first_and_later_kept_out() {
 fn a_store_that_breaks_is_named_and_recovered_by_a_persons_word() {
     let rig = Rig::lived("serve-broken");
     rig.run(&["recover"]).fails(1, &["E0926", "whole"]);
+    rig.run(&["token", "create", "ci", "--scope", "read"]).code_is(0);
     let db = rig.path("state/springtide.db");
     {
         // Copied by a server that starts; a server that ends has copied it.
@@ -195,6 +196,12 @@ fn a_store_that_breaks_is_named_and_recovered_by_a_persons_word() {
     let done = rig.run(&["recover", "--json"]).json();
     assert_eq!(std::fs::read(done["kept"].as_str().unwrap()).unwrap(), bytes, "the damaged one is kept");
     assert_eq!(rig.run(&["history", "--json"]).json(), before);
+    // The copy cannot know what came after it: nothing acts and nobody comes in until a person has looked.
+    assert_eq!((done["held"].as_bool(), dry["held"].as_bool()), (Some(true), Some(false)));
+    assert_eq!(done["revoked"], serde_json::json!(["ci"]));
+    assert_eq!(done["unknown"], serde_json::json!([]));
+    rig.run(&["destroy", "prod", "--confirm", "prod", "--reason", "a test"])
+        .fails(5, &["E0922", "put back from a copy"]);
     assert_eq!(Server::start(&rig).tell(Signal::SIGTERM), Some(0));
     // Gone: never made anew in silence.
     for name in ["springtide.db", "springtide.db-wal", "springtide.db-shm"] {
@@ -207,6 +214,13 @@ fn a_store_that_breaks_is_named_and_recovered_by_a_persons_word() {
         }
         assert!(!db.exists(), "{words:?} made a new store");
     }
-    rig.run(&["recover"]).code_is(0);
+    // The log of one that is gone is no part of the copy, and data that the copy does not know is named.
+    std::fs::write(rig.path("state/springtide.db-wal"), "somebody else's").unwrap();
+    std::fs::create_dir(rig.path("state/environments/young")).unwrap();
+    let said = rig.run(&["recover"]);
+    assert!(said.err.contains("springtide release") && said.err.contains("its slot is lost: young;"), "{said}");
+    said.code_is(0);
+    assert!(!rig.path("state/springtide.db-wal").exists());
     assert_eq!(rig.run(&["history", "--json"]).json(), before);
+    rig.run(&["release"]).code_is(0);
 }

@@ -11,14 +11,17 @@ mod browser;
 mod journey;
 mod rig;
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use springtide_core::role::Role;
 use springtide_core::workload::WorkloadId;
 use springtide_driver::{Driver as _, Generation};
+use springtide_server::store::{EventKind, Store};
 
 use rig::odoo::Odoo;
 use rig::{Planned, Rig, machine, until};
@@ -121,8 +124,9 @@ async fn taken_back(rig: &Rig) {
     let _ = server.wait();
 }
 
-/// What somebody changes by hand beside a server (a file, a setting of the database, a route, a process) is
-/// seen and put back within 30 s. The controls: each is really changed before, and no other role restarts.
+/// What somebody changes by hand beside a server (a file, a setting of the database server, of a role or of
+/// the database, a route, a process that ends) is seen and put back within 30 s; a process that somebody
+/// starts is told and left. The controls: each is really changed before, and no other role restarts.
 async fn heals(rig: &Rig) {
     let mut server = rig.spawn(&SERVE, None);
     let before = rig.workloads();
@@ -139,6 +143,14 @@ async fn heals(rig: &Rig) {
     };
     let set = work_mem().await;
     assert_eq!(set.1, 0, "nobody used ALTER SYSTEM before");
+    // As text, in an order of its own: every setting that is kept at a role or a database.
+    let kept = async || -> Vec<String> {
+        let sql = "SELECT c.setdatabase || ' ' || c.setrole || ' ' || s FROM pg_db_role_setting c, unnest(setconfig) s ORDER BY 1";
+        let rows = database.query(sql, &[]).await.expect("it answers");
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    let wanted = kept().await;
+    assert!(wanted.iter().any(|it| it.ends_with("statement_timeout=150s")), "{wanted:?}");
 
     let begun = Instant::now();
     std::fs::write(&ini, pools.replace("query_wait_timeout = 30", "query_wait_timeout = 3"))
@@ -148,10 +160,22 @@ async fn heals(rig: &Rig) {
     database.batch_execute("ALTER SYSTEM SET work_mem = '5MB'").await.expect("the superuser may");
     database.batch_execute("SELECT pg_reload_conf()").await.expect("the superuser may");
     until("the setting is taken over", 5, async || work_mem().await == ("5MB".to_owned(), 1)).await;
+    for change in [
+        "ALTER ROLE app SET statement_timeout = '1s'",
+        "ALTER ROLE jobs RESET lock_timeout",
+        "ALTER ROLE monitor SET work_mem = '6MB'",
+        "ALTER ROLE app IN DATABASE new SET work_mem = '7MB'",
+        "ALTER DATABASE new SET enable_seqscan = off",
+        "ALTER ROLE ALL SET jit = off",
+    ] {
+        database.batch_execute(change).await.expect("the superuser may");
+    }
+    assert_ne!(kept().await, wanted, "nothing was changed");
     stop_role(rig, "new/live").await;
     until("all is put back", 30, async || {
         read(&ini) == pools
             && read(&route) == routed
+            && kept().await == wanted
             && work_mem().await == set
             && rig.run(&PLAN).status.code() == Some(0)
     })
@@ -161,8 +185,36 @@ async fn heals(rig: &Rig) {
     for (name, was) in before.iter().filter(|(name, _)| name.as_str() != "new/live") {
         assert_eq!(rig.pid(name), was.pid, "{name} was restarted");
     }
+    stranger(rig).await;
     server.kill().expect("it can be killed");
     let _ = server.wait();
+}
+
+/// A process that somebody starts as a user of the environment is told as drift within 30 s, and left.
+async fn stranger(rig: &Rig) {
+    use std::os::unix::process::CommandExt as _;
+    let store = Store::open(&rig.state().join("springtide.db")).expect("the store opens");
+    let told = |pid: u32| {
+        let events = store.events_after(0, 20_000).expect("it can be read").into_iter();
+        let drift = events.filter(|it| it.kind == EventKind::Drift && it.environment.as_deref() == Some("new"));
+        let about =
+            drift.filter(|it| it.data["what"].as_str().is_some_and(|it| it.contains(&format!("{pid} (sleep)"))));
+        about.map(|it| it.data["gone"] == true).collect::<Vec<_>>()
+    };
+    let user = rig.slot("new").user(Role::Web);
+    let mut sleep = std::process::Command::new("sleep");
+    let mut foreign = sleep.arg("1000").uid(user.uid).gid(user.gid).spawn().expect("it starts");
+    let pid = foreign.id();
+    let took = until("the stranger is told", 30, async || told(pid) == [false]).await;
+    let status = rig.expect(&["status", "new"], 0).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(status.contains(&format!("process {pid} (sleep) was not started by Springtide")), "{status}");
+    assert_eq!(rig.expect(&["plan"], 0), "no changes\n");
+    assert!(foreign.try_wait().expect("it can be asked").is_none(), "it was ended");
+    foreign.kill().expect("it can be killed");
+    foreign.wait().expect("it ends");
+    until("it is told to be gone", 30, async || told(pid) == [false, true]).await;
+    assert!(rig.json(&["status", "--json"], 0)["observation"]["strangers"].is_null());
+    rig.say(format!("a process of nobody told in {:.1} s", took.as_secs_f64()));
 }
 
 fn all_ended(rig: &Rig) -> bool {
@@ -197,7 +249,14 @@ async fn a_server_killed_anywhere_leaves_what_the_next_one_brings_to_what_is_dec
     let four = new.replace("name: new", "name: new, workers: { web: 4 }");
     journey::change_workers(&rig, &rig.folder, "new", [3, 4], &four).await;
 
-    // Destroy: until it is decided for good, the next server takes it back.
+    // Destroy: until it is decided for good, the next server takes it back. A neighbour stays as it is; an
+    // estate file names at least one environment.
+    let keep = new.replace("name: new", "name: keep");
+    rig.declare(&[&four, &keep]);
+    rig.apply();
+    let neighbour = rig.workloads();
+    let neighbour = neighbour.iter().filter(|(name, _)| name.starts_with("keep/"));
+    let neighbour: BTreeMap<_, _> = neighbour.map(|(name, it)| (name.clone(), it.pid)).collect();
     let destroy = ["destroy", "new", "--reason", "end of the test", "--confirm", "new"];
     let dry = ["destroy", "new", "--reason", "end of the test", "--dry-run", "--json"];
     let steps = rig.steps_of(&dry);
@@ -211,7 +270,7 @@ async fn a_server_killed_anywhere_leaves_what_the_next_one_brings_to_what_is_dec
     }
     killed(rig.spawn(&destroy, Some(&format!("{}@intent", steps[record]))), "before the record", 60);
     deaths += 2 * record + 1;
-    converges(&rig, &["new"]).await;
+    converges(&rig, &["new", "keep"]).await;
     // After that every next server finishes it, wherever the one before it died.
     killed(rig.spawn(&destroy, Some(&format!("{}@effect", steps[record]))), "after the record", 60);
     deaths += 1;
@@ -237,8 +296,23 @@ async fn a_server_killed_anywhere_leaves_what_the_next_one_brings_to_what_is_dec
     assert!(rig.workloads().keys().all(|name| !name.starts_with("new/")), "workloads stayed");
     assert!(machine::ours(&rig).iter().all(|it| !uids.contains(&it.uid)), "processes stayed");
     let secrets = rig.secrets().list().expect("secrets can be listed");
-    assert!(secrets.iter().all(|it| it.environment.is_none()), "secrets stayed");
-    machine::exact_routes(&[]).await;
+    assert!(secrets.iter().all(|it| it.environment.as_ref().is_none_or(|it| it.as_str() == "keep")), "secrets stayed");
+    machine::exact_routes(&["keep"]).await;
     machine::no_leftovers(&rig);
+    // No longer declared either, nothing is left to do, and a server that looks does nothing.
+    assert_eq!(rig.run(&PLAN).status.code(), Some(2), "declared, it would be made anew");
+    rig.declare(&[&keep]);
+    let before = operations(&rig);
+    let mut server = rig.spawn(&SERVE, None);
+    until("the server has looked", 30, async || rig.run(&PLAN).status.code() == Some(0)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(rig.expect(&["plan"], 0), "no changes\n");
+    assert_eq!(operations(&rig), before, "a server did something");
+    machine::no_orphans(&rig);
+    for (name, pid) in neighbour {
+        assert_eq!(rig.pid(&name), pid, "{name} was restarted");
+    }
+    server.kill().expect("it can be killed");
+    let _ = server.wait();
     assert!(deaths > 50, "only {deaths} deaths");
 }

@@ -191,6 +191,37 @@ async fn revoked(rig: &Rig, one: &Odoo, other: &Odoo) {
     rig.say(format!("{name}: two sessions revoked"));
 }
 
+/// Every login forgets those sessions of its user that have ended by themselves: nothing is evicted, so an
+/// index that only grows would fill Redis. The control: one that is too young to be forgotten stays.
+async fn forgotten(rig: &Rig, odoo: &Odoo) {
+    let name = odoo.name.as_str();
+    let socket = rig.volume(name, Volume::SessionsSocket).join("redis.sock");
+    let password = rig.secret(Some(name), SecretName::SessionsOdoo);
+    let ask = |words: &[&str]| {
+        let output = Command::new("redis-cli")
+            .env("REDISCLI_AUTH", password.expose_secret())
+            .arg("-s")
+            .arg(&socket)
+            .args(["--user", "odoo"])
+            .args(words)
+            .output();
+        let output = output.expect("redis-cli is there");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !text.contains("ERR") && !text.contains("NOPERM"), "{words:?}: {text}");
+        text
+    };
+    let (user, users) = (format!("{name}:user:2"), format!("{name}:users"));
+    let hour_ago = (jiff::Timestamp::now().as_second() - 3600).to_string();
+    ask(&["ZADD", &user, "1000", "long-over", &hour_ago, "young"]);
+    ask(&["ZADD", &users, "1000", "77"]);
+    assert!(ask(&["ZRANGE", &user, "0", "-1"]).contains("long-over"));
+    odoo.sign_in().await;
+    let left = ask(&["ZRANGE", &user, "0", "-1"]);
+    assert!(left.contains("young") && !left.contains("long-over"), "{name}: {left}");
+    assert_eq!(ask(&["ZRANGE", &users, "0", "-1"]).trim(), "2", "{name}: users");
+    ask(&["ZREM", &user, "young"]);
+}
+
 /// 30 s without Redis: login pages and nothing worse, then everybody is in again.
 async fn without_redis(rig: &Rig, odoos: &[Odoo]) {
     let said = |odoo: &Odoo| rig.log(&format!("{}/web", odoo.name)).matches("Traceback").count();
@@ -328,6 +359,9 @@ async fn sessions_outlive_what_ends_and_end_when_they_must() {
     }
     outlives(&rig, &odoos).await;
     rotated(&rig, new).await;
+    for odoo in &odoos {
+        forgotten(&rig, odoo).await;
+    }
     revoked(&rig, new, old).await;
     revoked(&rig, old, new).await;
     without_redis(&rig, &odoos).await;

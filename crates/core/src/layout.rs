@@ -65,6 +65,14 @@ impl Slot {
         if self.0 > LAST_SLOT { None } else { Some(PORT_BASE + self.0 * PORTS_PER_SLOT + offset) }
     }
 
+    /// The slot that a Unix id belongs to, if it is one of Springtide's.
+    pub const fn of_id(id: u32) -> Option<Slot> {
+        match id.checked_sub(ID_BASE) {
+            Some(above) if above / IDS_PER_SLOT <= LAST_SLOT as u32 => Some(Slot((above / IDS_PER_SLOT) as u16)),
+            _ => None,
+        }
+    }
+
     /// Group shared by an environment's roles.
     pub const fn group(self) -> u32 {
         ID_BASE + self.0 as u32 * IDS_PER_SLOT

@@ -1,6 +1,7 @@
 //! Observations: what was seen, and when. Unknown is a value of its own, never "down" or zero.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -123,7 +124,8 @@ pub struct DatabaseObservation {
     /// while there are any.
     #[serde(default)]
     pub half: BTreeMap<ModuleName, HalfModule>,
-    /// Settings of its server that somebody changed with ALTER SYSTEM, over what the files say.
+    /// Settings that somebody changed over what Springtide wants, with ALTER SYSTEM (the name alone), or at a
+    /// role or database (the name and ` of ` what).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub overridden: BTreeSet<String>,
 }
@@ -151,6 +153,23 @@ pub struct EnvironmentObservation {
     pub workloads: ByRole<WorkloadObservation>,
     /// Digest of its route as the proxy has it; none if it has none.
     pub route: Observed<Option<Digest>>,
+}
+
+/// A process that runs as a user of an environment and that Springtide did not start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// Process id.
+    pub pid: i32,
+    /// Slot whose user it runs as.
+    pub slot: Slot,
+    /// Name of its program, as the kernel has it.
+    pub program: String,
+}
+
+impl fmt::Display for Stranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} ({}) was not started by Springtide and runs as one of its users", self.pid, self.program)
+    }
 }
 
 /// Secrets that exist, by name only: for each owner one bit for each name. A set of their references would
@@ -228,6 +247,21 @@ pub struct Observation {
     pub environments: BTreeMap<EnvironmentName, EnvironmentObservation>,
     /// Workloads of the estate itself.
     pub estate: ByRole<WorkloadObservation>,
+    /// Processes that run as users of the estate or of these environments and that nobody declared. They are
+    /// told and left: no plan depends on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strangers: Vec<Stranger>,
+}
+
+impl Observation {
+    /// Strangers among the users of an environment, or of the estate's own parts.
+    pub fn strangers_of(&self, environment: Option<&EnvironmentName>) -> impl Iterator<Item = &Stranger> {
+        let slot = match environment {
+            Some(name) => self.environments.get(name).map(|it| it.slot),
+            None => Some(Slot::ESTATE),
+        };
+        self.strangers.iter().filter(move |it| Some(it.slot) == slot)
+    }
 }
 
 #[cfg(test)]

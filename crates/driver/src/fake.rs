@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use springtide_core::names::EnvironmentName;
-use springtide_core::observe::{HostFacts, WorkloadObservation, WorkloadState};
+use springtide_core::observe::{HostFacts, Stranger, WorkloadObservation, WorkloadState};
 use springtide_core::workload::{Volume, WorkloadId};
 
 use crate::{Driver, DriverError, DriverObservation, Ensured, Generation, ResolvedWorkload, Task, TaskOutcome};
@@ -32,6 +32,7 @@ struct Inner {
     /// Changes that nobody called for.
     changes: u64,
     host: HostFacts,
+    strangers: Vec<Stranger>,
 }
 
 /// The driver. Its volumes are real folders in a temporary place that goes with it.
@@ -80,6 +81,11 @@ impl FakeDriver {
     /// Sets what is reported of the machine.
     pub fn set_host(&self, host: HostFacts) {
         self.inner().host = host;
+    }
+
+    /// Sets the processes that are reported as nobody's.
+    pub fn set_strangers(&self, strangers: Vec<Stranger>) {
+        self.inner().strangers = strangers;
     }
 
     /// Ends a process as if somebody killed it; it is started again as a supervisor would.
@@ -184,7 +190,7 @@ impl Driver for FakeDriver {
             }
         };
         let workloads = inner.workloads.iter().map(|(id, held)| (id.clone(), observe(held))).collect();
-        Ok(DriverObservation { host: inner.host.clone(), workloads })
+        Ok(DriverObservation { host: inner.host.clone(), workloads, strangers: inner.strangers.clone() })
     }
 
     fn fence(&self) -> Generation {

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use springtide_core::digest::Digest;
 use springtide_core::names::EnvironmentName;
-use springtide_core::observe::{HostFacts, WorkloadObservation, WorkloadState};
+use springtide_core::observe::{HostFacts, Stranger, WorkloadObservation, WorkloadState};
 use springtide_core::workload::{Root, UserSpec, Volume, VolumeMount, WorkloadId, WorkloadSpec};
 
 /// A number that grows with every operation. A driver refuses a call that carries a lower one than
@@ -185,6 +185,10 @@ pub struct DriverObservation {
     pub host: HostFacts,
     /// All workloads it holds, running or not.
     pub workloads: BTreeMap<WorkloadId, WorkloadObservation>,
+    /// Processes with a Unix id of Springtide's range that are no part of a workload, a task or a command.
+    /// Told and never touched.
+    #[serde(default)]
+    pub strangers: Vec<Stranger>,
 }
 
 /// Runs workloads, tasks and volumes.

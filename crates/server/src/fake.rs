@@ -166,6 +166,7 @@ impl World for FakeWorld {
             templates: memory.templates.keys().cloned().collect(),
             environments,
             estate: parts,
+            strangers: seen.strangers,
         })
     }
 

@@ -1,8 +1,9 @@
 //! Observation: what driver, database, proxy, secrets and store show now, in one value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use springtide_core::layout::Slot;
 use springtide_core::observe::{EnvironmentObservation, Observation, Observed, WorkloadState};
 use springtide_core::role::{ByRole, Role};
 use springtide_core::workload::{Volume, WorkloadId};
@@ -70,6 +71,8 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveEr
         .into_iter()
         .filter_map(|role| Some((role, seen.workloads.remove(&WorkloadId::estate(role))?)))
         .collect();
+    let slots: BTreeSet<Slot> = environments.values().map(|it: &EnvironmentObservation| it.slot).collect();
+    seen.strangers.retain(|it| it.slot == Slot::ESTATE || slots.contains(&it.slot));
     Ok(Observation {
         at: now,
         templates: template::list(estate.driver.as_ref(), &seen.host),
@@ -77,6 +80,7 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveEr
         secrets: estate.secrets.list()?.into_iter().collect(),
         environments,
         estate: parts,
+        strangers: seen.strangers,
     })
 }
 

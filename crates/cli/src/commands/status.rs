@@ -149,11 +149,13 @@ fn screen(
         if let Some(observed) = observed.filter(|it| !it.workloads.is_empty()) {
             out.push_str(&roles(&Role::ENVIRONMENT, &observed.workloads));
         }
+        out.push_str(&strangers(seen, Some(name)));
         out.push('\n');
     }
     if only.is_none() && !seen.estate.is_empty() {
         out.push_str(&format!("{}\n", paint_data(Tone::Strong, "estate")));
         out.push_str(&roles(&Role::ESTATE, &seen.estate));
+        out.push_str(&strangers(seen, None));
     }
     format!("{}\n", out.trim_end())
 }
@@ -200,6 +202,15 @@ fn head(name: &EnvironmentName, word: Word, seen: &Observation, declared: Option
         line.push_str(&format!("  peak {} {when}\n", peak.name));
     }
     line
+}
+
+/// Processes that somebody else started as a user of this environment, or of the estate's own parts.
+fn strangers(seen: &Observation, name: Option<&EnvironmentName>) -> String {
+    let lines = seen.strangers_of(name).map(|it| {
+        let text = format!("{it}; it is left alone");
+        format!("  {}\n", paint_data(Tone::Warn, &printer::wrap(&text, printer::width(), 4)))
+    });
+    lines.collect()
 }
 
 /// Columns below which memory and restarts make room for the reason.

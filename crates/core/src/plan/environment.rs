@@ -155,9 +155,13 @@ impl Place<'_> {
             list.add(Step::quiet(action, reason));
         }
         if let Some(seen) = seen.filter(|seen| !seen.overridden.is_empty()) {
-            let settings = seen.overridden.iter().cloned().collect();
+            let settings: Vec<String> = seen.overridden.iter().cloned().collect();
+            // Those of the whole server are told by their name alone.
+            let reason = match settings.iter().any(|it| it.contains(" of ")) {
+                true => "changed by ALTER SYSTEM, ALTER ROLE or ALTER DATABASE".into(),
+                false => "changed by ALTER SYSTEM".into(),
+            };
             let action = Action::ResetSettings { environment: name.clone(), settings };
-            let reason = "changed by ALTER SYSTEM".into();
             list.add(Step { action, risk: Risk::Reload, interruption_s: 0, reason });
         }
         if let (Some(seen), Some(_), true) = (seen, configured, self.observed.is_some_and(|it| it.data)) {

@@ -24,7 +24,7 @@ impl Inputs {
     /// All that is there once.
     pub fn of(estate: &CheckedEstate, seen: &Observation) -> Self {
         let CheckedEstate { name, platform, environments: _, peaks, notes } = estate;
-        let Observation { at: _, host, secrets: _, templates, environments: _, estate: parts } = seen;
+        let Observation { at: _, host, secrets: _, templates, environments: _, estate: parts, strangers: _ } = seen;
         let HostFacts { cpus, memory_bytes, free_disk_bytes: _, odoo_roots, postgres_major, missing, foreign_ports } =
             host;
         let host = (cpus, memory_bytes, odoo_roots, postgres_major, missing, foreign_ports);

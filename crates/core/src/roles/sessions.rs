@@ -31,7 +31,8 @@ const PASSWORD: &str = "sessions.password";
 const KEYS: &str = "sessions.keys";
 /// What [`USER`] may do, with keys of its environment only: no scripts, no listing of keys, nothing of
 /// the server itself.
-const COMMANDS: &str = "+auth +hello +ping +hget +hset +hdel +expire +ttl +exists +set +del +zadd +zrange +zrem";
+const COMMANDS: &str =
+    "+auth +hello +ping +hget +hset +hdel +expire +ttl +exists +set +del +zadd +zrange +zrem +zremrangebyscore";
 
 /// All that Redis depends on.
 #[derive(Serialize)]
@@ -130,4 +131,23 @@ pub(super) fn of_odoo(name: &EnvironmentName) -> (Vec<FileSpec>, [(String, Text)
         ("PREFIX", name.to_string()),
     ];
     (files, variables.map(|(word, value)| (format!("SPRINGTIDE_SESSIONS_{word}"), Text::plain(value))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::COMMANDS;
+
+    /// What the add-on sends, by its own text.
+    #[test]
+    fn the_add_on_may_do_what_it_does() {
+        let code = include_str!("../../../../addons/springtide_runtime/redis_store.py");
+        let calls = code.match_indices("pipeline.").map(|(at, it)| &code[at + it.len()..]);
+        let names = calls.filter_map(|rest| rest.split_once('(')).map(|(name, _)| name);
+        let names: Vec<&str> = names.filter(|name| *name != "execute").collect();
+        assert!(names.len() > 10 && names.contains(&"zremrangebyscore"), "{names:?}");
+        for name in names {
+            let command = if name == "delete" { "del" } else { name };
+            assert!(COMMANDS.split(' ').any(|it| it.strip_prefix('+') == Some(command)), "{command} is refused");
+        }
+    }
 }

@@ -9,13 +9,14 @@ use springtide_core::observe::{DatabaseObservation, HalfModule};
 
 use super::admin::{Admin, AdminError, database_of, sql_error};
 use super::roles::{self, DbRole};
+use super::settings;
 
 /// Name of the Odoo database in a template.
 pub const TEMPLATE_DATABASE: &str = "odoo";
 /// Database setting that holds the fingerprint of the last completed configuration.
-const CONFIGURED: &str = "springtide.configured";
+pub(super) const CONFIGURED: &str = "springtide.configured";
 /// Database setting that holds the `database.uuid` of the template it was copied from.
-const TEMPLATE_UUID: &str = "springtide.template_uuid";
+pub(super) const TEMPLATE_UUID: &str = "springtide.template_uuid";
 
 /// What to make of a database. Has no `Debug`: it holds secrets.
 pub struct Configure {
@@ -235,7 +236,7 @@ pub async fn observe(admin: &Admin, environment: &EnvironmentName) -> Result<Dat
         configured,
         modules: BTreeSet::new(),
         half: BTreeMap::new(),
-        overridden: overridden(admin).await?,
+        overridden: settings::overridden(admin, configured.is_some()).await?,
     };
     if !has_table(&inside, "ir_module_module").await? {
         return Ok(seen);
@@ -283,22 +284,4 @@ pub async fn take_back(admin: &Admin, environment: &EnvironmentName) -> Result<(
     let inside = admin.to(&database_of(environment)?).await?;
     let sql = "UPDATE ir_module_module SET state = 'uninstalled' WHERE state = 'to install'";
     inside.execute("take back an installation that was cut off", sql, &[]).await.map(drop)
-}
-
-/// Settings that stand in `postgresql.auto.conf`, where ALTER SYSTEM writes them; Springtide never does.
-async fn overridden(admin: &Admin) -> Result<BTreeSet<String>, AdminError> {
-    let sql = "SELECT DISTINCT name FROM pg_file_settings WHERE name IS NOT NULL AND sourcefile LIKE '%/postgresql.auto.conf'";
-    let rows = admin.query("read the changed settings", sql, &[]).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-/// Takes settings of ALTER SYSTEM back and has the server read its files again; a setting that needs a
-/// restart is as in the files from the next one on. Absent ones are success.
-pub async fn reset_settings(admin: &Admin, settings: &[String]) -> Result<(), AdminError> {
-    for name in settings {
-        // `a.b` is a setting of an extension; each part is an identifier of its own.
-        let quoted: Vec<String> = name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect();
-        admin.batch("reset a setting", &format!("ALTER SYSTEM RESET {}", quoted.join("."))).await?;
-    }
-    admin.batch("reload the settings", "SELECT pg_reload_conf()").await
 }

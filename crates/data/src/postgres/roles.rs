@@ -48,7 +48,7 @@ impl DbRole {
     ///
     /// HTTP: twice Odoo's `limit_time_real` of 120 s and more for idle transactions, a bit more than
     /// it for statements; Odoo itself tries again when a lock is not available. Jobs may run long.
-    const fn settings(self) -> &'static [(&'static str, &'static str)] {
+    pub(super) const fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
             DbRole::Owner => &[],
             DbRole::App => &[

@@ -49,7 +49,7 @@ pub(crate) fn task_group(paths: &Paths, name: &str) -> Group {
 }
 
 /// What comes before a task's name in the name of its group; no workload's folder begins so.
-const TASK: &str = "task.";
+pub(super) const TASK: &str = "task.";
 
 /// Opens a task's lock; it is held by the task's keeper.
 pub(crate) fn task_lock(paths: &Paths, name: &str) -> std::io::Result<File> {
@@ -134,7 +134,7 @@ fn tasks(paths: &Paths, groups: &BTreeSet<String>) -> BTreeSet<String> {
 }
 
 /// Whether no keeper holds the task's lock.
-fn free(paths: &Paths, name: &str) -> bool {
+pub(super) fn free(paths: &Paths, name: &str) -> bool {
     match File::options().write(true).open(paths.tasks().join(format!("{name}.lock"))) {
         Ok(file) => Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok(),
         Err(_) => true,

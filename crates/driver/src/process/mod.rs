@@ -33,6 +33,7 @@ mod probe;
 mod programs;
 mod records;
 mod sandbox;
+mod strangers;
 mod supervisor;
 mod task;
 mod unit;
@@ -192,9 +193,11 @@ impl Driver for ProcessDriver {
     async fn observe(&self) -> Result<DriverObservation, DriverError> {
         let workloads = self.workloads().await?;
         let paths = self.paths.clone();
-        let host = tokio::task::spawn_blocking(move || facts::read(&paths)).await;
-        let host = host.map_err(|_| DriverError::Supervisor("facts of the machine could not be read".to_owned()))?;
-        Ok(DriverObservation { host, workloads })
+        let ours: BTreeMap<String, Option<i32>> = workloads.iter().map(|(id, it)| (id.folder(), it.pid)).collect();
+        let read = tokio::task::spawn_blocking(move || (facts::read(&paths), strangers::find(&paths, &ours))).await;
+        let (host, strangers) =
+            read.map_err(|_| DriverError::Supervisor("facts of the machine could not be read".to_owned()))?;
+        Ok(DriverObservation { host, workloads, strangers })
     }
 
     fn fence(&self) -> Generation {

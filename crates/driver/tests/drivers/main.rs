@@ -14,5 +14,6 @@ mod ports;
 mod real;
 mod rig;
 mod stopping;
+mod strangers;
 mod supervisor;
 mod tasks;

@@ -87,7 +87,8 @@ impl Control {
                 self.estate.store.approve(epoch, &adopted, "it runs as declared", now)?;
             }
         }
-        let drift = drift(&mut eyes, &parts, &verdicts, facts.approved, &report, &mut told, now);
+        let differs = differing(&parts, &verdicts, facts.approved, &report, &seen);
+        let drift = drift(&mut eyes, differs, &mut told, now);
         if eyes.plan != plan.id {
             eyes.plan.clone_from(&plan.id);
             let data = json!({ "plan": plan.id, "steps": plan.steps().count(), "refusals": plan.refusals.len() });
@@ -213,45 +214,58 @@ fn rules(checked: &CheckedEstate, now: i64) -> (BTreeSet<EnvironmentName>, BTree
     (of(&|it| it.drift == DriftRule::Report), of(&|it| it.frozen_by(&checked.peaks, now).is_some()))
 }
 
-/// What is not as it was approved, with the moment it was first seen; news of it go to `told`.
-fn drift(
-    eyes: &mut Eyes,
+/// What is not as it was approved, and what is done about it. Strangers are told and left: who started one
+/// knows what for, and nothing that is declared depends on its end.
+fn differing(
     parts: &[EnvironmentPlan],
     verdicts: &BTreeMap<Option<EnvironmentName>, Verdict>,
     approved: &Approvals,
     report: &BTreeSet<EnvironmentName>,
-    told: &mut Vec<NewEvent>,
-    now: i64,
-) -> Vec<Drift> {
+    seen: &Observation,
+) -> Vec<(Option<EnvironmentName>, String, DriftRule)> {
     let mut all = Vec::new();
-    let mut since = BTreeMap::new();
     for part in parts {
         let name = &part.environment;
-        let verdict = verdicts.get(name);
         let settled = approved.get(name).is_some_and(|it| it.done);
-        let differs = match verdict {
+        let differs = match verdicts.get(name) {
             Some(Verdict::Heal | Verdict::Waits(Why::Report | Why::Freeze)) => true,
             // Whatever else it waits for now, if what was approved was there once, it is drift.
             Some(Verdict::Waits(Why::Held | Why::Pause)) => settled,
             _ => false,
         };
-        if !differs {
-            continue;
+        if differs {
+            let told_only = name.as_ref().is_some_and(|name| report.contains(name));
+            let rule = if told_only { DriftRule::Report } else { DriftRule::Heal };
+            all.extend(part.steps.iter().filter_map(words).map(|what| (name.clone(), what, rule)));
         }
-        let told_only = name.as_ref().is_some_and(|name| report.contains(name));
-        let rule = if told_only { DriftRule::Report } else { DriftRule::Heal };
-        for step in &part.steps {
-            let Some(what) = words(step) else { continue };
-            let key = (name.clone(), what);
-            let first = eyes.drift.get(&key).copied().unwrap_or(now);
-            if !eyes.drift.contains_key(&key) {
-                let data = json!({ "what": key.1, "rule": rule });
-                let environment = name.as_ref().map(ToString::to_string);
-                told.push(NewEvent { kind: EventKind::Drift, environment, operation: None, data });
-            }
-            all.push(Drift { environment: key.0.clone(), what: key.1.clone(), since: first, rule });
-            since.insert(key, first);
+    }
+    let whose = [None].into_iter().chain(seen.environments.keys().map(Some));
+    all.extend(whose.flat_map(|name| {
+        let strangers = seen.strangers_of(name);
+        strangers.map(move |it| (name.cloned(), it.to_string(), DriftRule::Report))
+    }));
+    all
+}
+
+/// The same with the moment it was first seen; news of it go to `told`.
+fn drift(
+    eyes: &mut Eyes,
+    differs: Vec<(Option<EnvironmentName>, String, DriftRule)>,
+    told: &mut Vec<NewEvent>,
+    now: i64,
+) -> Vec<Drift> {
+    let mut all = Vec::new();
+    let mut since = BTreeMap::new();
+    for (name, what, rule) in differs {
+        let key = (name, what);
+        let first = eyes.drift.get(&key).copied().unwrap_or(now);
+        if !eyes.drift.contains_key(&key) {
+            let data = json!({ "what": key.1, "rule": rule });
+            let environment = key.0.as_ref().map(ToString::to_string);
+            told.push(NewEvent { kind: EventKind::Drift, environment, operation: None, data });
         }
+        all.push(Drift { environment: key.0.clone(), what: key.1.clone(), since: first, rule });
+        since.insert(key, first);
     }
     for (name, what) in eyes.drift.keys().filter(|key| !since.contains_key(*key)) {
         let environment = name.as_ref().map(ToString::to_string);

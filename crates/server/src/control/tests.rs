@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use springtide_core::layout::Slot;
+use springtide_core::observe::Stranger;
 use springtide_core::role::Role;
 use springtide_core::workload::WorkloadId;
 use springtide_driver::fake::FakeDriver;
@@ -224,6 +226,30 @@ async fn a_step_that_panics_gives_its_environment_back() {
     control.pass().await.unwrap();
     control.idle().await;
     assert!(rig.pid("prod/web").await.is_some());
+}
+
+#[tokio::test]
+async fn a_process_that_somebody_started_is_told_and_left() {
+    let rig = Rig::new("strangers", TWO);
+    let control = up(&rig).await;
+    let begun = newest(&control).id;
+    let slot = control.refresh().await.unwrap().seen.environments[&"shop".parse().unwrap()].slot;
+    let stranger = |slot, pid| Stranger { pid, slot, program: "sleep".into() };
+    rig.driver.set_strangers(vec![stranger(slot, 7), stranger(Slot::ESTATE, 8)]);
+    control.pass().await.unwrap();
+    control.idle().await;
+    let snapshot = control.refresh().await.unwrap();
+    let what = |pid: i32| format!("process {pid} (sleep) was not started by Springtide and runs as one of its users");
+    let drift: Vec<_> = snapshot.drift.iter().map(|it| (it.environment.as_ref(), it.what.clone(), it.rule)).collect();
+    let shop = "shop".parse().unwrap();
+    assert_eq!(drift, [(None, what(8), DriftRule::Report), (Some(&shop), what(7), DriftRule::Report)]);
+    assert!(snapshot.plan.is_empty(), "no plan depends on it");
+    assert_eq!(newest(&control).id, begun, "nothing was begun for it");
+    rig.driver.set_strangers(Vec::new());
+    assert_eq!(control.refresh().await.unwrap().drift, []);
+    let told = control.events_after(0, 1000).unwrap().into_iter().filter(|it| it.kind == EventKind::Drift);
+    let told: Vec<_> = told.map(|it| (it.environment.is_some(), it.data["gone"] == true)).collect();
+    assert_eq!(told, [(false, false), (true, false), (false, true), (true, true)], "they came and went");
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Copies of the store: made while it is in use, checked, and put back by a person's word only.
 //!
 //! The rule that keeps it right: a damaged store is named and kept, never made anew in silence; a copy
-//! takes a name that says when it was made only once it is whole.
+//! takes a name that says when it was made only once it is whole. A copy knows less than what it stands
+//! for: what is put back is held and lets nobody in until a person has looked at it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -97,34 +98,72 @@ pub fn check_file(path: &Path) -> Result<(), StoreError> {
     connection.query_row(select, [], |row| row.get::<_, i64>(0)).map_err(sqlite("read")).map(drop)
 }
 
-/// Puts `backup` in the place of the store `path`. What was there is kept beside it and its new name
-/// returned. Nobody may have the store open.
-pub fn restore(path: &Path, backup: &Path, now: i64) -> Result<Option<PathBuf>, StoreError> {
+/// Names of the environments that a store file knows; it stays as it is.
+pub fn recorded(path: &Path) -> Result<Vec<String>, StoreError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sqlite("open"))?;
+    let mut select = connection.prepare("SELECT name FROM environments ORDER BY name").map_err(sqlite("read"))?;
+    let rows = select.query_map([], |row| row.get(0)).map_err(sqlite("read"))?;
+    rows.collect::<Result<_, _>>().map_err(sqlite("read"))
+}
+
+/// What [`restore`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Where the store that was there is kept, or its log if there was nothing but that.
+    pub kept: Option<PathBuf>,
+    /// Names of the tokens that were good in the copy and are revoked now.
+    pub revoked: Vec<String>,
+}
+
+/// Puts `backup` in the place of the store `path`. What was there is kept beside it. Nobody may have the
+/// store open.
+///
+/// What was put back is held for `reason`, and every token, session and login code of it is good no more:
+/// the copy does not know of a hold or a revocation that came after it.
+pub fn restore(path: &Path, backup: &Path, reason: &str, by: &str, now: i64) -> Result<Restored, StoreError> {
     let failed = |verb, path: &Path| {
         let path = path.to_owned();
         move |source| StoreError::Backup { verb, path, source }
     };
     check_file(backup)?;
-    let beside = |ending: &str| PathBuf::from(format!("{}{ending}", path.display()));
-    let new = beside(".restoring");
+    let with = |path: &Path, ending: &str| PathBuf::from(format!("{}{ending}", path.display()));
+    let new = with(path, ".restoring");
+    for ending in LOGS {
+        let _ = std::fs::remove_file(with(&new, ending));
+    }
     std::fs::copy(backup, &new).map_err(failed("copy", backup))?;
+    let revoked = prepare(&new, reason, by, now)?;
     std::fs::File::open(&new).and_then(|file| file.sync_all()).map_err(failed("write", &new))?;
+    let aside = with(path, &format!(".damaged-{now}"));
     let mut kept = None;
-    if path.exists() {
-        let aside = beside(&format!(".damaged-{now}"));
-        // Its log goes with it: another file's log would be played into the copy.
-        for ending in ["-wal", "-shm"] {
-            let log = beside(ending);
-            if log.exists() {
-                let to = PathBuf::from(format!("{}{ending}", aside.display()));
-                std::fs::rename(&log, &to).map_err(failed("move", &log))?;
-            }
+    // Logs go first and also without their store: SQLite would play another file's log into the copy.
+    for ending in LOGS.into_iter().chain([""]) {
+        let (from, to) = (with(path, ending), with(&aside, ending));
+        match std::fs::rename(&from, &to) {
+            Ok(()) => kept = Some(to),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("move", &from)(error)),
         }
-        std::fs::rename(path, &aside).map_err(failed("move", path))?;
-        kept = Some(aside);
     }
     std::fs::rename(&new, path).map_err(failed("write", path))?;
-    Ok(kept)
+    Ok(Restored { kept, revoked })
+}
+
+/// Files that SQLite keeps beside a store; the one that holds what was written comes last.
+const LOGS: [&str; 2] = ["-shm", "-wal"];
+
+/// Makes a copy one that nothing acts on and nobody comes in by; the names of its tokens that were good.
+fn prepare(copy: &Path, reason: &str, by: &str, now: i64) -> Result<Vec<String>, StoreError> {
+    let store = Store::open(copy)?;
+    let reason = match store.held()? {
+        Some(before) => format!("{reason}; held before: {}", before.reason),
+        None => reason.to_owned(),
+    };
+    store.hold(&reason, by, now)?;
+    let revoked = store.let_nobody_in(now)?;
+    // It is one file: nothing of it may lie in a log beside it.
+    store.connection().pragma_update(None, "journal_mode", "DELETE").map_err(sqlite("write"))?;
+    Ok(revoked)
 }
 
 fn whole(connection: &Connection) -> Result<(), StoreError> {

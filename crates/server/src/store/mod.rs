@@ -35,7 +35,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Notify;
 
 pub use approved::{Approvals, Approved};
-pub use backup::{Backup, KEPT, backups, check_file, restore};
+pub use backup::{Backup, KEPT, Restored, backups, check_file, recorded, restore};
 pub use environments::EnvironmentRecord;
 pub use epochs::{ControllerKind, Epoch, EpochRecord};
 pub use events::{Event, EventKind, MOST_EVENTS, NewEvent};

@@ -296,11 +296,87 @@ fn a_damaged_store_is_named_and_the_newest_whole_copy_put_back() {
     assert_eq!(broken.trouble(), Some(StoreTrouble::Damaged), "{broken}");
     // A copy that is broken itself is not put back.
     std::fs::write(&copies[2].path, &bytes).unwrap();
-    assert!(restore(&folder.path(), &copies[2].path, 200).is_err());
+    assert!(restore(&folder.path(), &copies[2].path, "why", "me", 200).is_err());
     assert_eq!(std::fs::read(folder.path()).unwrap(), bytes, "nothing was changed");
-    let kept = restore(&folder.path(), &copies[1].path, 200).unwrap().unwrap();
+    let kept = restore(&folder.path(), &copies[1].path, "why", "me", 200).unwrap().kept.unwrap();
     assert_eq!(std::fs::read(&kept).unwrap(), bytes, "the damaged one is kept");
     let store = Store::open(&folder.path()).unwrap();
     store.check().unwrap();
     assert_eq!(store.environments().unwrap().len(), 4);
+}
+
+#[test]
+fn a_log_without_its_store_is_not_played_into_the_copy() {
+    let folder = Folder::new("stale-log");
+    let store = Store::open(&folder.path()).unwrap();
+    let one = epoch(&store);
+    store.reserve(one, &prod(), Slot(1), "19.0".parse().unwrap()).unwrap();
+    let copy = store.back_up(&folder.0.join("backups"), 100).unwrap();
+    let shop = "shop".parse().unwrap();
+    store.reserve(one, &shop, Slot(2), "19.0".parse().unwrap()).unwrap();
+    // Its process dies here, so its log stays; then the store itself is lost.
+    let log = PathBuf::from(format!("{}-wal", folder.path().display()));
+    let written = std::fs::read(&log).unwrap();
+    assert!(!written.is_empty(), "what was written stands in the log");
+    drop(store);
+    std::fs::write(&log, &written).unwrap();
+    std::fs::remove_file(folder.path()).unwrap();
+    // The control: with that log beside it the copy is not what it was.
+    let control = folder.0.join("control.db");
+    std::fs::copy(&copy.path, &control).unwrap();
+    std::fs::write(folder.0.join("control.db-wal"), &written).unwrap();
+    let names = |path: &Path| -> Result<Vec<String>, StoreError> {
+        Ok(Store::open(path)?.environments()?.iter().map(|it| it.name.to_string()).collect())
+    };
+    assert!(!matches!(names(&control).as_deref(), Ok([one]) if one == "prod"), "the log did no harm");
+
+    let restored = restore(&folder.path(), &copy.path, "why", "me", 200).unwrap();
+    assert_eq!(names(&folder.path()).unwrap(), ["prod"]);
+    Store::open(&folder.path()).unwrap().check().unwrap();
+    let kept = restored.kept.unwrap();
+    assert!(kept.to_string_lossy().ends_with(".damaged-200-wal"), "{}", kept.display());
+    assert_eq!(std::fs::read(kept).unwrap(), written, "the log is kept, too");
+    assert_eq!(recorded(&copy.path).unwrap(), ["prod"]);
+}
+
+#[test]
+fn what_is_put_back_is_held_and_lets_nobody_in() {
+    use tokens::{SessionRecord, hash};
+    let folder = Folder::new("put-back");
+    let store = Store::open(&folder.path()).unwrap();
+    let token = |id: &str, expires| springtide_api::TokenView {
+        id: id.into(),
+        name: format!("of {id}"),
+        scope: springtide_api::Scope::Admin,
+        made: 1,
+        expires,
+        revoked: None,
+    };
+    for (id, expires) in [("a", 900), ("b", 900), ("over", 150)] {
+        store.add_token(&token(id, expires), &hash(id)).unwrap();
+    }
+    store.add_session(&hash("s"), &SessionRecord { csrf: "x".into(), expires: 900 }, 1).unwrap();
+    store.add_login_code(&hash("c"), 1, 900).unwrap();
+    store.hold("a disk is replaced", "me", 90).unwrap();
+    let copy = store.back_up(&folder.0.join("backups"), 100).unwrap();
+    let untouched = std::fs::read(&copy.path).unwrap();
+    // What the copy cannot know: one was revoked since.
+    store.revoke_token("a", 110).unwrap();
+    store.release("me", 110).unwrap();
+    drop(store);
+
+    let restored = restore(&folder.path(), &copy.path, "put back", "recover", 200).unwrap();
+    assert_eq!(restored.revoked, ["of a", "of b"], "those that were good in the copy");
+    assert_eq!(std::fs::read(&copy.path).unwrap(), untouched, "the copy itself stays as it is");
+    for ending in [".restoring", ".restoring-wal", ".restoring-shm", "-wal", "-shm"] {
+        assert!(!PathBuf::from(format!("{}{ending}", folder.path().display())).exists(), "{ending}");
+    }
+    let store = Store::open(&folder.path()).unwrap();
+    let held = store.held().unwrap().unwrap();
+    assert_eq!((held.reason.as_str(), held.by.as_str()), ("put back; held before: a disk is replaced", "recover"));
+    let epoch = epoch(&store);
+    assert!(matches!(begin(&store, epoch, Some(prod())), Err(StoreError::Held(_))), "nothing begins");
+    assert!(store.tokens().unwrap().iter().all(|it| it.revoked.is_some()));
+    assert_eq!(store.session(&hash("s"), 201).unwrap(), None);
+    assert!(!store.use_login_code(&hash("c"), 201).unwrap());
 }

@@ -106,6 +106,19 @@ impl Store {
         Ok(self.connection().execute(update, params![id, now]).map_err(sqlite("write"))? > 0)
     }
 
+    /// Revokes every token and ends every session and login code; the names of the tokens that were good.
+    pub fn let_nobody_in(&self, now: i64) -> Result<Vec<String>, StoreError> {
+        self.write(|it| {
+            it.execute_batch("DELETE FROM login_codes; DELETE FROM sessions;").map_err(sqlite("write"))?;
+            let select = "SELECT name FROM tokens WHERE revoked IS NULL AND expires > ?1 ORDER BY name";
+            let mut select = it.prepare(select).map_err(sqlite("read"))?;
+            let names = select.query_map([now], |row| row.get(0)).map_err(sqlite("read"))?;
+            let names = names.collect::<Result<_, _>>().map_err(sqlite("read"))?;
+            it.execute("UPDATE tokens SET revoked = coalesce(revoked, ?1)", [now]).map_err(sqlite("write"))?;
+            Ok(names)
+        })
+    }
+
     /// Forgets all tokens of a name.
     pub fn forget_tokens(&self, name: &str) -> Result<(), StoreError> {
         self.connection().execute("DELETE FROM tokens WHERE name = ?1", [name]).map_err(sqlite("write"))?;

@@ -330,6 +330,7 @@ impl World for Hand {
             templates: inner.templates.keys().cloned().collect(),
             environments,
             estate: parts.filter_map(|role| Some((role, inner.observation(&WorkloadId::estate(role))?))).collect(),
+            strangers: Vec::new(),
         })
     }
 
@@ -404,7 +405,7 @@ impl Driver for Hand {
             return Err(DriverError::Supervisor("no answer".to_owned()));
         }
         let workloads = inner.workloads.keys().filter_map(|id| Some((id.clone(), inner.observation(id)?))).collect();
-        Ok(DriverObservation { host: host(), workloads })
+        Ok(DriverObservation { host: host(), workloads, strangers: Vec::new() })
     }
 
     fn fence(&self) -> Generation {
