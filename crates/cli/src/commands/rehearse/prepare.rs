@@ -9,6 +9,7 @@ use springtide_core::names::EnvironmentName;
 use springtide_rehearse::distributor::{self, LoadError, Loaded, Size};
 use springtide_rehearse::odoo::{Rpc, Target, Wire};
 
+use super::alone::alone;
 use super::failures;
 use super::target::{permit, subject};
 use crate::args::Cli;
@@ -31,6 +32,7 @@ pub async fn prepare(
         return Err(no_such(name.as_str(), checked.environments.iter().map(|it| &it.name)));
     };
     permit(declared, i_know)?;
+    let _alone = if dry_run { None } else { alone(cli, name, "rehearse-prepare")? };
     let subject = subject(cli, name).await?;
     let loaded = if dry_run {
         None

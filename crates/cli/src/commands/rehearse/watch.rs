@@ -46,6 +46,15 @@ fn line(live: &Live) -> String {
     )
 }
 
+/// Comes when a person asks to stop, from now on.
+pub fn word() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+    })
+}
+
 /// Stops the run when a person asks to.
 pub fn stop_at_a_word(watch: Watch) -> std::io::Result<tokio::task::JoinHandle<()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
