@@ -1,15 +1,17 @@
 //! A distributor's data and all classes of traffic on real Odoo of both series, and the judge: a run is clean,
-//! and what is taken away, doubled or miscounted behind Odoo's back is found.
+//! and what is taken away, doubled or miscounted behind Odoo's back is found. Web workers that are killed while
+//! people work cost answers and nothing that was acknowledged; a run that is cut off, or whose disk is full, says so.
 
 mod rig;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use springtide_core::role::Role;
 use springtide_core::workload::{SecretName, Volume};
 use springtide_rehearse::class::Class;
@@ -17,14 +19,14 @@ use springtide_rehearse::distributor::{self, LoadError, Loaded, Plan, Scale};
 use springtide_rehearse::facts;
 use springtide_rehearse::generator::{self, Settings, Watch};
 use springtide_rehearse::ledger::{ActKind, Entry, Findings, Ledger, Phase, Rules, compare};
-use springtide_rehearse::measure::Measured;
+use springtide_rehearse::measure::{Measured, Report};
 use springtide_rehearse::odoo::{PostgresSocket, Target};
 use springtide_rehearse::profile::Profile;
 use springtide_rehearse::schedule::Schedule;
 use springtide_rehearse::traffic;
 
 use rig::odoo::Odoo;
-use rig::{HTTPS, NEW, OLD, Rig};
+use rig::{HTTPS, NEW, OLD, Rig, machine};
 
 const SEED: u64 = 7;
 
@@ -101,13 +103,16 @@ async fn prepare(rig: &Rig, target: &Target) -> Loaded {
     loaded
 }
 
-/// All classes for `seconds`, slowly enough for a busy machine.
-async fn drive(target: &Target, ledger: Arc<Ledger>, run: &str, seconds: u64) -> Measured {
+/// All classes, slowly enough for a busy machine.
+fn profile() -> Profile {
     let text = "name: all\nabout: Every class.\nclasses:\n  scan: { per_minute: 30 }\n  order: { per_minute: 8 }\n  \
                 order-api: { per_minute: 16 }\n  edi: { per_minute: 4 }\n  report: { per_minute: 6 }\n  \
                 browse: { per_minute: 10 }\n";
-    let profile = Profile::parse("all.yaml", text).expect("a profile");
-    let schedule = Schedule::of(&profile, SEED, Duration::from_secs(seconds)).expect("a schedule");
+    Profile::parse("all.yaml", text).expect("a profile")
+}
+
+async fn drive(target: &Target, ledger: Arc<Ledger>, run: &str, seconds: u64) -> Measured {
+    let schedule = Schedule::of(&profile(), SEED, Duration::from_secs(seconds)).expect("a schedule");
     let traffic = traffic::open(target, ledger, run).await.expect("everybody gets in");
     generator::run(&schedule, Arc::new(traffic), &Watch::new(Settings::default())).await
 }
@@ -191,6 +196,126 @@ async fn found(rig: &Rig, odoo: &Odoo, target: &Target, ledger: &Ledger, run: &s
     assert!(findings.clean(), "{name}: {}", findings.summary());
 }
 
+/// Starts the command; its output is kept for [`ended`].
+fn start(rig: &Rig, words: &[&str]) -> Child {
+    let mut command = rig.command();
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("springtide starts")
+}
+
+/// Exit code, the JSON object, and all that was said.
+fn ended(child: Child) -> (Option<i32>, Value, String) {
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let said = format!("{}\n{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    let json = serde_json::from_slice(&stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    (status.code(), json, said)
+}
+
+/// Web workers are killed at random while people work. Answers are lost, and said to be; nothing that was
+/// acknowledged is.
+async fn killed(rig: &Rig, target: &Target, seconds: u64) {
+    let name = target.environment.to_string();
+    let web = format!("{name}/web");
+    let master = rig.pid(&web).expect("it runs");
+    let event_servers = || -> Vec<i32> {
+        let below = machine::tree(master).into_iter().filter(|it| it.parent == master);
+        below.filter(|it| it.command.split(' ').any(|word| word == "gevent")).map(|it| it.pid).collect()
+    };
+    let before = event_servers();
+    assert_eq!(before.len(), 1, "{name}: the event server of the web role");
+    let ledger = Arc::new(Ledger::open(rig.folder.join(format!("{name}.killed"))).expect("a ledger"));
+    let killer = start(
+        rig,
+        &["rig", "fault", "kill", "--on", &web, "--for", &format!("{seconds}s"), "--strength", "6", "--json"],
+    );
+    let measured = drive(target, ledger.clone(), "killed", seconds).await;
+    let (code, met, said) = ended(killer);
+    assert_eq!(code, Some(0), "{name}: {said}");
+    let kills = met["met"].as_u64().unwrap_or_default();
+    assert!(kills >= seconds / 10, "{name}: {kills} kills: {said}");
+    assert_eq!(event_servers(), before, "{name}: only workers are killed");
+    let findings = verdict(target, &ledger, "killed").await;
+    rig.say(format!("{name}: {kills} workers killed; {}", findings.summary()));
+    assert!(findings.lost.is_empty() && findings.clean(), "{name}: {findings:?}");
+    assert!(findings.acknowledged > 10, "{name}: {}", findings.summary());
+
+    // The report tells every arrival, and why it was not served.
+    let report = Report::of(&measured, &profile(), Some(findings));
+    rig.say(format!("{name}: {} offered, {} done, {} errors", report.offered, report.done, report.errors));
+    assert!(report.errors > 0, "{name}: {kills} workers died and nobody noticed");
+    assert_eq!(report.offered, report.done + report.errors);
+    for class in &report.classes {
+        let told: u64 = class.reasons.values().sum();
+        assert_eq!(told, class.offered - class.done, "{name}: {}: {:?}", class.class, class.reasons);
+    }
+    assert!(report.text().contains("unknown: "), "{name}: {}", report.text());
+}
+
+/// A file system in memory under the ledgers; gone with this value.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    fn new(at: std::path::PathBuf, kilobytes: u64) -> Self {
+        let _ = std::fs::remove_dir_all(&at);
+        std::fs::create_dir(&at).expect("a folder can be made");
+        let size = format!("mode=0700,size={kilobytes}k");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "springtide-test"]).arg(&at).status();
+        assert!(mounted.expect("mount starts").success());
+        Self(at)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// A run that somebody ends, a second one beside it, and one whose disk is full: the command says what it is, prints
+/// what was measured, and leaves a ledger that can be read.
+fn cut_off(rig: &Rig, name: &str) {
+    let run = ["rehearse", "run", "holiday", "--env", name, "--minutes", "5", "--json"];
+    let first = start(rig, &run);
+    let rehearsals = rig.state().join("rehearsals");
+    let newest = || {
+        let all = std::fs::read_dir(rehearsals.join(name)).into_iter().flatten().flatten();
+        all.map(|it| it.path().join("ledger")).max()
+    };
+    let begun = Instant::now();
+    // Acts are under way as soon as the ledger holds some.
+    while newest().is_none_or(|path| Ledger::read(path).is_ok_and(|entries| entries.len() < 10)) {
+        assert!(begun.elapsed() < Duration::from_secs(90), "{name}: nobody came");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let (code, second, said) = ended(start(rig, &run));
+    assert_eq!((code, &second["error"]["code"]), (Some(5), &json!("E0979")), "{said}");
+    assert!(said.contains(&format!("pid {}", first.id())), "it names who: {said}");
+    signal(&first, nix::sys::signal::Signal::SIGINT);
+    let (code, report, said) = ended(first);
+    assert_eq!((code, &report["report"]["stopped"]), (Some(130), &json!("asked")), "{said}");
+    assert_eq!(report["report"]["pass"], false, "{said}");
+    assert!(report["report"]["ledger"]["lost"].as_array().is_some_and(Vec::is_empty), "{said}");
+    let ledger = format!("{}/ledger", report["folder"].as_str().expect("it says where"));
+    let checked = rig.json(&["rehearse", "check", &ledger, "--env", name, "--json"], 0);
+    assert_eq!(checked["clean"], true, "{checked}");
+
+    let small = Small::new(rehearsals.clone(), 16);
+    let (code, full, said) = ended(start(rig, &run));
+    assert_eq!((code, &full["error"]["code"]), (Some(1), &json!("E0963")), "{said}");
+    let report = &full["error"]["details"]["report"];
+    assert!(report["stopped"]["broken"].as_str().is_some_and(|why| why.contains("is full")), "{said}");
+    assert!(report["done"].as_u64().is_some_and(|done| done > 0), "what was measured is told: {said}");
+    assert!(report["ledger"]["lost"].as_array().is_some_and(Vec::is_empty), "{said}");
+    let entries = Ledger::read(newest().expect("there is a ledger")).expect("it can be read");
+    assert!(!entries.is_empty());
+    drop(small);
+    rig.say(format!("{name}: cut off, refused, and on a full disk after {} entries", entries.len()));
+}
+
+fn signal(child: &Child, which: nix::sys::signal::Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), which).expect("it runs");
+}
+
 /// A run on one environment, from an empty one to planted faults.
 async fn rehearse(rig: &Rig, name: &str, series: &str, seconds: u64) {
     let target = target(rig, name, series);
@@ -219,6 +344,10 @@ async fn rehearse(rig: &Rig, name: &str, series: &str, seconds: u64) {
             cost.worker_s, cost.database_s, cost.requests, cost.queries, cost.retries, cost.acts
         ));
         assert!(cost.acts > 0 && cost.worker_s > cost.database_s, "{name}: {class}: {cost:?}");
+    }
+    killed(rig, &target, seconds.min(60)).await;
+    if name == "new" {
+        cut_off(rig, name);
     }
     found(rig, &odoo, &target, &ledger, "run").await;
     // Nothing that was said to Odoo's log holds a password of the rig.

@@ -10,26 +10,19 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use springtide_core::names::EnvironmentName;
 use springtide_server::locks::holder;
 
-use crate::args::Cli;
-use crate::context::{self, guard, need_root, now, state};
+use super::target::Subject;
+use crate::context::{self, now};
 use crate::failure::{Failure, NOTHING, code, trouble};
 
 /// The right to load an environment, until dropped.
 pub struct Alone(#[expect(dead_code, reason = "held, not read")] Flock<File>);
 
-/// Takes the right to load an environment; `verb` is told to whoever comes second. None where nothing was ever
-/// applied: looking makes no folder, and there is nothing to load.
-pub fn alone(cli: &Cli, name: &EnvironmentName, verb: &str) -> Result<Option<Alone>, Failure> {
-    need_root()?;
-    let state = state(cli)?;
-    guard(&state)?;
-    if !state.join("springtide.db").exists() {
-        return Ok(None);
-    }
-    let folder = state.join("rehearsals");
+/// Takes the right to load an environment; `verb` is told to whoever comes second.
+pub fn alone(subject: &Subject, verb: &str) -> Result<Alone, Failure> {
+    let name = &subject.name;
+    let folder = subject.estate.state.join("rehearsals");
     let path = folder.join(format!("{name}.lock"));
     let failed = |error: std::io::Error| {
         let (exit, id, next) = trouble(&error)
@@ -44,7 +37,7 @@ pub fn alone(cli: &Cli, name: &EnvironmentName, verb: &str) -> Result<Option<Alo
             let line = format!("{} {} {verb}", std::process::id(), now());
             let written = held.set_len(0).and_then(|()| held.rewind()).and_then(|()| held.write_all(line.as_bytes()));
             written.map_err(failed)?;
-            Ok(Some(Alone(held)))
+            Ok(Alone(held))
         }
         Err((_, Errno::EWOULDBLOCK)) => {
             let message = format!("somebody loads {name} already: {}", context::name(&holder(&path)));

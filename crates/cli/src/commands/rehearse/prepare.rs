@@ -32,11 +32,11 @@ pub async fn prepare(
         return Err(no_such(name.as_str(), checked.environments.iter().map(|it| &it.name)));
     };
     permit(declared, i_know)?;
-    let _alone = if dry_run { None } else { alone(cli, name, "rehearse-prepare")? };
     let subject = subject(cli, name).await?;
     let loaded = if dry_run {
         None
     } else {
+        let _alone = alone(&subject, "rehearse-prepare")?;
         let command = format!("rehearse prepare {name}");
         let operation = subject.estate.store.begin_command(&command, "springtide rehearse", now())?;
         let loaded = load(&subject.target, size, seed).await;

@@ -58,11 +58,11 @@ pub async fn run(cli: &Cli, profile: &str, name: &EnvironmentName, wishes: &Wish
         return Err(no_such(name.as_str(), checked.environments.iter().map(|it| &it.name)));
     };
     permit(declared, wishes.i_know)?;
-    let _alone = if wishes.dry_run { None } else { alone(cli, name, "rehearse-run")? };
     let subject = subject(cli, name).await?;
     if wishes.dry_run {
         return Ok(plan(cli, &subject, &schedule));
     }
+    let _alone = alone(&subject, "rehearse-run")?;
     let operation =
         subject.estate.store.begin_command(&format!("rehearse run {name}"), "springtide rehearse", now())?;
     let ran = drive(&subject, &profile, &schedule, size, wishes).await;
