@@ -5,11 +5,13 @@
 mod rig;
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use springtide_core::role::Role;
@@ -23,7 +25,7 @@ use springtide_rehearse::measure::{Measured, Report};
 use springtide_rehearse::odoo::{PostgresSocket, Target};
 use springtide_rehearse::profile::Profile;
 use springtide_rehearse::schedule::Schedule;
-use springtide_rehearse::traffic;
+use springtide_rehearse::traffic::{self, Rehearsal};
 
 use rig::odoo::Odoo;
 use rig::{HTTPS, NEW, OLD, Rig, machine};
@@ -111,9 +113,8 @@ fn profile() -> Profile {
     Profile::parse("all.yaml", text).expect("a profile")
 }
 
-async fn drive(target: &Target, ledger: Arc<Ledger>, run: &str, seconds: u64) -> Measured {
+async fn drive(traffic: Rehearsal, seconds: u64) -> Measured {
     let schedule = Schedule::of(&profile(), SEED, Duration::from_secs(seconds)).expect("a schedule");
-    let traffic = traffic::open(target, ledger, run).await.expect("everybody gets in");
     generator::run(&schedule, Arc::new(traffic), &Watch::new(Settings::default())).await
 }
 
@@ -211,6 +212,21 @@ fn ended(child: Child) -> (Option<i32>, Value, String) {
     (status.code(), json, said)
 }
 
+/// The same of one that is told to judge at once, as soon as it says that it waits for what Odoo may still be at.
+fn hurried(mut child: Child) -> (Option<i32>, Value, String) {
+    let err = BufReader::new(child.stderr.take().expect("it is kept"));
+    let mut said = String::new();
+    for line in err.lines().map_while(Result::ok) {
+        if line.contains("Ctrl-C judges now") {
+            signal(&child, Signal::SIGINT);
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
+    let (code, json, out) = ended(child);
+    (code, json, out + &said)
+}
+
 /// Web workers are killed at random while people work. Answers are lost, and said to be; nothing that was
 /// acknowledged is.
 async fn killed(rig: &Rig, target: &Target, seconds: u64) {
@@ -224,11 +240,13 @@ async fn killed(rig: &Rig, target: &Target, seconds: u64) {
     let before = event_servers();
     assert_eq!(before.len(), 1, "{name}: the event server of the web role");
     let ledger = Arc::new(Ledger::open(rig.folder.join(format!("{name}.killed"))).expect("a ledger"));
+    // Signed in before the first dies: nobody can begin with a door that closes in his face.
+    let traffic = traffic::open(target, ledger.clone(), "killed").await.expect("everybody gets in");
     let killer = start(
         rig,
         &["rig", "fault", "kill", "--on", &web, "--for", &format!("{seconds}s"), "--strength", "6", "--json"],
     );
-    let measured = drive(target, ledger.clone(), "killed", seconds).await;
+    let measured = drive(traffic, seconds).await;
     let (code, met, said) = ended(killer);
     assert_eq!(code, Some(0), "{name}: {said}");
     let kills = met["met"].as_u64().unwrap_or_default();
@@ -290,7 +308,7 @@ fn cut_off(rig: &Rig, name: &str) {
     let (code, second, said) = ended(start(rig, &run));
     assert_eq!((code, &second["error"]["code"]), (Some(5), &json!("E0979")), "{said}");
     assert!(said.contains(&format!("pid {}", first.id())), "it names who: {said}");
-    signal(&first, nix::sys::signal::Signal::SIGINT);
+    signal(&first, Signal::SIGINT);
     let (code, report, said) = ended(first);
     assert_eq!((code, &report["report"]["stopped"]), (Some(130), &json!("asked")), "{said}");
     assert_eq!(report["report"]["pass"], false, "{said}");
@@ -300,7 +318,7 @@ fn cut_off(rig: &Rig, name: &str) {
     assert_eq!(checked["clean"], true, "{checked}");
 
     let small = Small::new(rehearsals.clone(), 16);
-    let (code, full, said) = ended(start(rig, &run));
+    let (code, full, said) = hurried(start(rig, &run));
     assert_eq!((code, &full["error"]["code"]), (Some(1), &json!("E0963")), "{said}");
     let report = &full["error"]["details"]["report"];
     assert!(report["stopped"]["broken"].as_str().is_some_and(|why| why.contains("is full")), "{said}");
@@ -312,8 +330,8 @@ fn cut_off(rig: &Rig, name: &str) {
     rig.say(format!("{name}: cut off, refused, and on a full disk after {} entries", entries.len()));
 }
 
-fn signal(child: &Child, which: nix::sys::signal::Signal) {
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), which).expect("it runs");
+fn signal(child: &Child, which: Signal) {
+    kill(nix::unistd::Pid::from_raw(child.id() as i32), which).expect("it runs");
 }
 
 /// A run on one environment, from an empty one to planted faults.
@@ -325,7 +343,8 @@ async fn rehearse(rig: &Rig, name: &str, series: &str, seconds: u64) {
     assert!(loaded.left_out[0].starts_with("receipts"), "{:?}", loaded.left_out);
     let odoo = Odoo::new(rig, name);
     let ledger = Arc::new(Ledger::open(rig.folder.join(format!("{name}.ledger"))).expect("a ledger"));
-    let measured = drive(&target, ledger.clone(), "run", seconds).await;
+    let traffic = traffic::open(&target, ledger.clone(), "run").await.expect("everybody gets in");
+    let measured = drive(traffic, seconds).await;
     let counts: BTreeMap<Class, (u64, u64)> =
         measured.classes.iter().map(|(class, it)| (*class, (it.done, it.offered))).collect();
     rig.say(format!("{name}: done of offered {counts:?}"));

@@ -247,6 +247,31 @@ fn a_second_rehearsal_and_an_entrance_that_is_away() {
 }
 
 #[test]
+fn ctrl_c_before_anybody_came() {
+    let (rig, _stand) = ready("rehearse-early");
+    // An entrance that accepts and says nothing; in the tester's own network, so that it is reached.
+    let silent = (15_000..16_000).find_map(|port| std::net::TcpListener::bind(("127.0.0.1", port)).ok()).unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    let text = std::fs::read_to_string(rig.path("estate.yaml")).unwrap();
+    rig.declare(&text.replace("18553", &port));
+    for words in [&RUN[..], &["rehearse", "prepare", "--env", "prod"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_springtide"));
+        rig.dress(&mut command);
+        let child = command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // It knocks, so it is under way.
+        let knocked = silent.accept().unwrap();
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+        let began = Instant::now();
+        let said = Said::of(child.wait_with_output().unwrap(), words);
+        said.fails(130, &["E0805", "before anybody came", "What was made before stays"]);
+        assert!(began.elapsed() < Duration::from_secs(5), "{said}");
+        drop(knocked);
+    }
+    let history = rig.run(&["history", "--json"]).json();
+    assert!(history["operations"].as_array().unwrap().iter().all(|it| !it["ended"].is_null()), "{history}");
+}
+
+#[test]
 fn a_folder_for_ledgers_that_is_full_or_cannot_be_written() {
     let (rig, _stand) = ready("rehearse-full");
     std::fs::create_dir(rig.path("state/rehearsals")).unwrap();

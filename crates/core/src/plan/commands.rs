@@ -58,7 +58,8 @@ pub const COMMANDS: &[Explanation] = &[
         "E0805",
         "stopped before the end",
         "Ctrl-C lets the step under way finish and begins no other. What was done stays done and is safe to run with; \
-         `springtide apply` plans what is left and goes on.",
+         `springtide apply` plans what is left and goes on. A rehearsal that was stopped before anybody came keeps the data \
+         that it loaded, and goes on from there, too.",
     ),
     row(
         "E0806",

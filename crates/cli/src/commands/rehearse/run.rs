@@ -119,9 +119,11 @@ async fn drive(
     let folder = folder(subject)?;
     let path = folder.join("ledger");
     let ledger = Arc::new(Ledger::open(&path).map_err(failures::ledger)?);
-    prepare::load_if_none(target, size).await?;
+    watch::unless_asked(prepare::load_if_none(target, size)).await?;
     let watch = Watch::new(Settings { core: wishes.pin, ..Settings::default() });
-    let traffic = traffic::open(target, Arc::clone(&ledger), &name_of(now())).await.map_err(failures::open)?;
+    let name = name_of(now());
+    let opening = async { traffic::open(target, Arc::clone(&ledger), &name).await.map_err(failures::open) };
+    let traffic = watch::unless_asked(opening).await?;
     ledger.stop_on_failure(&watch);
     let hand = watch::stop_at_a_word(watch.clone())?;
     let shown = tokio::spawn(watch::show(watch.clone(), schedule.length));
