@@ -12,6 +12,7 @@ use springtide_server::execute::chain;
 
 use super::failures;
 use super::target::subject;
+use super::watch::word;
 use crate::args::Cli;
 use crate::failure::{Failure, NOTHING, code};
 use crate::printer;
@@ -26,9 +27,11 @@ pub async fn check(cli: &Cli, ledger: &Path, name: &EnvironmentName) -> Result<u
     // What cannot be read is refused before anything is asked.
     Ledger::read(ledger).map_err(failures::ledger)?;
     let subject = subject(cli, name).await?;
-    // Nobody asks in between: Ctrl-C ends the command, and nothing is lost with it.
-    let judged = judge(&subject.target, ledger, None, std::future::pending()).await?;
-    let findings = judged.unwrap_or_default();
+    let judged = judge(&subject.target, ledger, None, word()?).await?;
+    let Some(findings) = judged else {
+        let message = "stopped before anything was compared";
+        return Err(Failure::new(code::CANCELLED, "E0805", message, NOTHING, "the same command"));
+    };
     if cli.json {
         printer::json(&json!({
             "version": 1, "environment": name, "ledger": ledger, "clean": findings.clean(), "findings": findings,
@@ -72,10 +75,13 @@ pub async fn judge(
             return Ok(Some(findings));
         }
         if found.is_none() {
-            let text = format!(
-                "waiting for {jobs} jobs, and for {acts} acts without an answer at which Odoo may still be; Ctrl-C \
-                 judges now"
-            );
+            let jobs = (jobs > 0).then(|| printer::counted(jobs, "job"));
+            let acts = (acts > 0).then(|| {
+                let acts = printer::counted(usize::try_from(acts).unwrap_or(usize::MAX), "act");
+                format!("{acts} without an answer at which Odoo may still be")
+            });
+            let what: Vec<String> = jobs.into_iter().chain(acts).collect();
+            let text = format!("waiting for {}; Ctrl-C judges now", what.join(" and "));
             printer::note("", &text);
         }
         found = Some(findings);
