@@ -270,7 +270,7 @@ pub enum TokenCommand {
 /// What can be rehearsed.
 #[derive(Subcommand)]
 pub enum RehearseCommand {
-    /// Put a distributor's data into an environment: products, bins, customers, stock, orders of two years
+    /// Put a distributor's data into an environment: products, bins, customers, stock, orders open and delivered
     Prepare {
         /// Which environment
         #[arg(long = "env", value_name = "ENVIRONMENT")]
@@ -292,7 +292,7 @@ pub enum RehearseCommand {
         /// Which environment
         #[arg(long = "env", value_name = "ENVIRONMENT")]
         environment: EnvironmentName,
-        /// How long, in minutes; default: what the profile says
+        /// How long, in minutes; 10 unless told
         #[arg(long)]
         minutes: Option<f64>,
         /// How much data, if there is none yet

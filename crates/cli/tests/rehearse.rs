@@ -1,15 +1,19 @@
 //! A distributor's data and all classes of traffic on real Odoo of both series, and the judge: a run is clean,
-//! and what is taken away, doubled or miscounted behind Odoo's back is found.
+//! and what is taken away, doubled or miscounted behind Odoo's back is found. Web workers that are killed while
+//! people work cost answers and nothing that was acknowledged; a run that is cut off, or whose disk is full, says so.
 
 mod rig;
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
 use secrecy::ExposeSecret as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use springtide_core::role::Role;
 use springtide_core::workload::{SecretName, Volume};
 use springtide_rehearse::class::Class;
@@ -17,14 +21,14 @@ use springtide_rehearse::distributor::{self, LoadError, Loaded, Plan, Scale};
 use springtide_rehearse::facts;
 use springtide_rehearse::generator::{self, Settings, Watch};
 use springtide_rehearse::ledger::{ActKind, Entry, Findings, Ledger, Phase, Rules, compare};
-use springtide_rehearse::measure::Measured;
+use springtide_rehearse::measure::{Measured, Report};
 use springtide_rehearse::odoo::{PostgresSocket, Target};
 use springtide_rehearse::profile::Profile;
 use springtide_rehearse::schedule::Schedule;
-use springtide_rehearse::traffic;
+use springtide_rehearse::traffic::{self, Rehearsal};
 
 use rig::odoo::Odoo;
-use rig::{HTTPS, NEW, OLD, Rig};
+use rig::{HTTPS, NEW, OLD, Rig, machine};
 
 const SEED: u64 = 7;
 
@@ -101,14 +105,16 @@ async fn prepare(rig: &Rig, target: &Target) -> Loaded {
     loaded
 }
 
-/// All classes for `seconds`, slowly enough for a busy machine.
-async fn drive(target: &Target, ledger: Arc<Ledger>, run: &str, seconds: u64) -> Measured {
-    let text = "name: all\nabout: Every class.\nclasses:\n  scan: { per_minute: 30 }\n  order: { per_minute: 8 }\n  \
-                order-api: { per_minute: 16 }\n  edi: { per_minute: 4 }\n  report: { per_minute: 6 }\n  \
-                browse: { per_minute: 10 }\n";
-    let profile = Profile::parse("all.yaml", text).expect("a profile");
-    let schedule = Schedule::of(&profile, SEED, Duration::from_secs(seconds)).expect("a schedule");
-    let traffic = traffic::open(target, ledger, run).await.expect("everybody gets in");
+/// All classes, slowly enough for a busy machine, or so many times as much.
+fn profile(times: u32) -> Profile {
+    let rates = [("scan", 30), ("order", 8), ("order-api", 16), ("edi", 4), ("report", 6), ("browse", 10)];
+    let rates = rates.map(|(class, rate)| format!("  {class}: {{ per_minute: {} }}\n", rate * times));
+    let text = format!("name: all\nabout: Every class.\nclasses:\n{}", rates.concat());
+    Profile::parse("all.yaml", &text).expect("a profile")
+}
+
+async fn drive(traffic: Rehearsal, profile: &Profile, seconds: u64) -> Measured {
+    let schedule = Schedule::of(profile, SEED, Duration::from_secs(seconds)).expect("a schedule");
     generator::run(&schedule, Arc::new(traffic), &Watch::new(Settings::default())).await
 }
 
@@ -191,8 +197,149 @@ async fn found(rig: &Rig, odoo: &Odoo, target: &Target, ledger: &Ledger, run: &s
     assert!(findings.clean(), "{name}: {}", findings.summary());
 }
 
-/// A run on one environment, from an empty one to planted faults.
-async fn rehearse(rig: &Rig, name: &str, series: &str, seconds: u64) {
+/// Starts the command; its output is kept for [`ended`].
+fn start(rig: &Rig, words: &[&str]) -> Child {
+    let mut command = rig.command();
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("springtide starts")
+}
+
+/// Exit code, the JSON object, and all that was said.
+fn ended(child: Child) -> (Option<i32>, Value, String) {
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let said = format!("{}\n{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    let json = serde_json::from_slice(&stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    (status.code(), json, said)
+}
+
+/// The same of one that is told to judge at once, as soon as it says that it waits for what Odoo may still be at.
+fn hurried(mut child: Child) -> (Option<i32>, Value, String) {
+    let err = BufReader::new(child.stderr.take().expect("it is kept"));
+    let mut said = String::new();
+    for line in err.lines().map_while(Result::ok) {
+        if line.contains("Ctrl-C judges now") {
+            signal(&child, Signal::SIGINT);
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
+    let (code, json, out) = ended(child);
+    (code, json, out + &said)
+}
+
+/// Web workers are killed at random while people work. Answers are lost, and said to be; nothing that was
+/// acknowledged is. Gives back how many arrivals were not served: none if those who died were idle.
+async fn killed(rig: &Rig, target: &Target, run: &str, seconds: u64) -> u64 {
+    let name = target.environment.to_string();
+    let web = format!("{name}/web");
+    let master = rig.pid(&web).expect("it runs");
+    let event_servers = || -> Vec<i32> {
+        let below = machine::tree(master).into_iter().filter(|it| it.parent == master);
+        below.filter(|it| it.command.split(' ').any(|word| word == "gevent")).map(|it| it.pid).collect()
+    };
+    let before = event_servers();
+    assert_eq!(before.len(), 1, "{name}: the event server of the web role");
+    let ledger = Arc::new(Ledger::open(rig.folder.join(format!("{name}.{run}"))).expect("a ledger"));
+    // Signed in before the first dies: nobody can begin with a door that closes in his face.
+    let traffic = traffic::open(target, ledger.clone(), run).await.expect("everybody gets in");
+    let killer = start(
+        rig,
+        &["rig", "fault", "kill", "--on", &web, "--for", &format!("{seconds}s"), "--strength", "6", "--json"],
+    );
+    // Busier than otherwise, so that most who die are at work.
+    let profile = profile(2);
+    let measured = drive(traffic, &profile, seconds).await;
+    let (code, met, said) = ended(killer);
+    assert_eq!(code, Some(0), "{name}: {said}");
+    let kills = met["met"].as_u64().unwrap_or_default();
+    assert!(kills >= seconds / 10, "{name}: {kills} kills: {said}");
+    assert_eq!(event_servers(), before, "{name}: only workers are killed");
+    let findings = verdict(target, &ledger, run).await;
+    rig.say(format!("{name}: {kills} workers killed; {}", findings.summary()));
+    assert!(findings.lost.is_empty() && findings.clean(), "{name}: {findings:?}");
+    assert!(findings.acknowledged > 10, "{name}: {}", findings.summary());
+
+    // The report tells every arrival, and why it was not served.
+    let report = Report::of(&measured, &profile, Some(findings));
+    rig.say(format!("{name}: {} offered, {} done, {} errors", report.offered, report.done, report.errors));
+    assert_eq!(report.offered, report.done + report.errors);
+    for class in &report.classes {
+        let told: u64 = class.reasons.values().sum();
+        assert_eq!(told, class.offered - class.done, "{name}: {}: {:?}", class.class, class.reasons);
+        let text = report.text();
+        assert!(class.reasons.keys().all(|reason| text.contains(reason.as_str())), "{name}: {text}");
+    }
+    report.errors
+}
+
+/// A file system in memory under the ledgers; gone with this value.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    fn new(at: std::path::PathBuf, kilobytes: u64) -> Self {
+        let _ = std::fs::remove_dir_all(&at);
+        std::fs::create_dir(&at).expect("a folder can be made");
+        let size = format!("mode=0700,size={kilobytes}k");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "springtide-test"]).arg(&at).status();
+        assert!(mounted.expect("mount starts").success());
+        Self(at)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// A run that somebody ends, a second one beside it, and one whose disk is full: the command says what it is, prints
+/// what was measured, and leaves a ledger that can be read.
+fn cut_off(rig: &Rig, name: &str) {
+    let run = ["rehearse", "run", "holiday", "--env", name, "--minutes", "5", "--json"];
+    let first = start(rig, &run);
+    let rehearsals = rig.state().join("rehearsals");
+    let newest = || {
+        let all = std::fs::read_dir(rehearsals.join(name)).into_iter().flatten().flatten();
+        all.map(|it| it.path().join("ledger")).max()
+    };
+    let begun = Instant::now();
+    // Acts are under way as soon as the ledger holds some.
+    while newest().is_none_or(|path| Ledger::read(path).is_ok_and(|entries| entries.len() < 10)) {
+        assert!(begun.elapsed() < Duration::from_secs(90), "{name}: nobody came");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let (code, second, said) = ended(start(rig, &run));
+    assert_eq!((code, &second["error"]["code"]), (Some(5), &json!("E0979")), "{said}");
+    assert!(said.contains(&format!("pid {}", first.id())), "it names who: {said}");
+    signal(&first, Signal::SIGINT);
+    let (code, report, said) = ended(first);
+    assert_eq!((code, &report["report"]["stopped"]), (Some(130), &json!("asked")), "{said}");
+    assert_eq!(report["report"]["pass"], false, "{said}");
+    assert!(report["report"]["ledger"]["lost"].as_array().is_some_and(Vec::is_empty), "{said}");
+    let ledger = format!("{}/ledger", report["folder"].as_str().expect("it says where"));
+    let checked = rig.json(&["rehearse", "check", &ledger, "--env", name, "--json"], 0);
+    assert_eq!(checked["clean"], true, "{checked}");
+
+    let small = Small::new(rehearsals.clone(), 16);
+    let (code, full, said) = hurried(start(rig, &run));
+    assert_eq!((code, &full["error"]["code"]), (Some(1), &json!("E0963")), "{said}");
+    let report = &full["error"]["details"]["report"];
+    assert!(report["stopped"]["broken"].as_str().is_some_and(|why| why.contains("is full")), "{said}");
+    assert!(report["done"].as_u64().is_some_and(|done| done > 0), "what was measured is told: {said}");
+    assert!(report["ledger"]["lost"].as_array().is_some_and(Vec::is_empty), "{said}");
+    let entries = Ledger::read(newest().expect("there is a ledger")).expect("it can be read");
+    assert!(!entries.is_empty());
+    drop(small);
+    rig.say(format!("{name}: cut off, refused, and on a full disk after {} entries", entries.len()));
+}
+
+fn signal(child: &Child, which: Signal) {
+    kill(nix::unistd::Pid::from_raw(child.id() as i32), which).expect("it runs");
+}
+
+/// A run on one environment, from an empty one to planted faults: so many seconds of people, and so many of dying
+/// workers.
+async fn rehearse(rig: &Rig, name: &str, series: &str, seconds: u64, dying: u64) {
     let target = target(rig, name, series);
     let loaded = prepare(rig, &target).await;
     // Neither buys, and that is said.
@@ -200,7 +347,8 @@ async fn rehearse(rig: &Rig, name: &str, series: &str, seconds: u64) {
     assert!(loaded.left_out[0].starts_with("receipts"), "{:?}", loaded.left_out);
     let odoo = Odoo::new(rig, name);
     let ledger = Arc::new(Ledger::open(rig.folder.join(format!("{name}.ledger"))).expect("a ledger"));
-    let measured = drive(&target, ledger.clone(), "run", seconds).await;
+    let traffic = traffic::open(&target, ledger.clone(), "run").await.expect("everybody gets in");
+    let measured = drive(traffic, &profile(1), seconds).await;
     let counts: BTreeMap<Class, (u64, u64)> =
         measured.classes.iter().map(|(class, it)| (*class, (it.done, it.offered))).collect();
     rig.say(format!("{name}: done of offered {counts:?}"));
@@ -220,6 +368,17 @@ async fn rehearse(rig: &Rig, name: &str, series: &str, seconds: u64) {
         ));
         assert!(cost.acts > 0 && cost.worker_s > cost.database_s, "{name}: {class}: {cost:?}");
     }
+    let mut errors = 0;
+    for run in ["killed1", "killed2", "killed3"] {
+        errors += killed(rig, &target, run, dying).await;
+        if errors > 0 {
+            break;
+        }
+    }
+    assert!(errors > 0, "{name}: workers died and nobody noticed");
+    if name == "new" {
+        cut_off(rig, name);
+    }
     found(rig, &odoo, &target, &ledger, "run").await;
     // Nothing that was said to Odoo's log holds a password of the rig.
     let log = rig.log(&format!("{name}/web"));
@@ -232,6 +391,6 @@ async fn all_classes_on_both_series_and_the_judge_finds_what_is_planted() {
     let rig = Rig::new("rehearse", true);
     rig.declare(&[NEW, OLD]);
     rig.apply();
-    rehearse(&rig, "new", "19.0", 60).await;
-    rehearse(&rig, "old", "14.0", 40).await;
+    rehearse(&rig, "new", "19.0", 60, 60).await;
+    rehearse(&rig, "old", "14.0", 40, 30).await;
 }

@@ -147,12 +147,54 @@ fn undoing_ends_the_turns_of_a_slow_process() {
 async fn processes_are_killed_at_random_and_counted() {
     let workers: Vec<Worker> = (0..4).map(|_| Worker::start()).collect();
     let all: Vec<Victim> = workers.iter().map(Worker::victim).collect();
-    let who = || all.iter().filter(|victim| victim.alive()).cloned().collect::<Vec<_>>();
+    let who = async || all.iter().filter(|victim| victim.alive()).cloned().collect::<Vec<_>>();
     let stop = tokio::time::sleep(Duration::from_millis(900));
     let killed = process::kill_at_random(who, Duration::from_millis(200), 7, stop).await.unwrap();
     assert!((2..=4).contains(&killed.len()), "{killed:?}");
     let dead: Vec<&Victim> = all.iter().filter(|victim| !victim.alive()).collect();
     assert_eq!(dead.len(), killed.len(), "all that died was said");
+}
+
+#[tokio::test]
+async fn killing_goes_on_with_what_is_put_in_the_place_of_the_dead() {
+    // A role without processes below it, which somebody starts anew each time.
+    let now = std::sync::Mutex::new(Worker::start());
+    let who = async || {
+        let mut worker = now.lock().unwrap();
+        if worker.0.try_wait().unwrap().is_some() {
+            *worker = Worker::start();
+        }
+        worker.victim().workers()
+    };
+    let stop = tokio::time::sleep(Duration::from_millis(1500));
+    let killed = process::kill_at_random(who, Duration::from_millis(200), 7, stop).await.unwrap();
+    assert!(killed.len() >= 3, "{killed:?}");
+    let mut pids: Vec<i32> = killed.iter().map(|victim| victim.pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    assert_eq!(pids.len(), killed.len(), "each was another process");
+}
+
+#[test]
+fn the_event_server_is_no_worker() {
+    // A master with two workers, one of which has a helper, and an event server, told by its words as Odoo's is.
+    let script = "sh -c 'sleep 60; :' & sleep 60 & sh -c 'sleep 60; :' odoo gevent & wait";
+    let master = Worker(Command::new("sh").args(["-c", script]).stdin(Stdio::null()).spawn().unwrap());
+    let victim = master.victim();
+    within(5.0, "all run", || victim.tree().len() == 6);
+    let workers = victim.workers();
+    let words = |victim: &Victim| procfs::process::Process::new(victim.pid).unwrap().cmdline().unwrap().join(" ");
+    let mut seen: Vec<String> = workers.iter().map(words).collect();
+    seen.sort();
+    assert_eq!(seen, ["sh -c sleep 60; :", "sleep 60"]);
+    // One that has only an event server below it is taken itself, as one with nothing below it.
+    for worker in &workers {
+        process::kill(&worker.tree()).unwrap();
+    }
+    within(5.0, "they are gone", || victim.tree().len() == 3);
+    assert_eq!(victim.workers(), std::slice::from_ref(&victim));
+    process::kill(&victim.tree()).unwrap();
+    assert!(victim.workers().is_empty());
 }
 
 #[test]

@@ -202,7 +202,61 @@ async fn a_socket_is_taken_over_and_put_back() {
     taken.set(Trouble::Blackhole(Way::Both));
     assert!(!ask().await);
     assert_eq!(taken.connections(), 2);
+    assert!(taken.stands());
     taken.end().unwrap();
     assert!(ask().await);
     assert!(journal.records().0.is_empty());
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().map(|it| it.file_name()).collect();
+    assert_eq!(left.len(), 2, "the socket and the journal: {left:?}");
+}
+
+/// Answers every connection with this letter.
+fn answering(path: &std::path::Path, letter: u8) -> tokio::task::JoinHandle<()> {
+    let listener = UnixListener::bind(path).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(&[letter]).await;
+        }
+    })
+}
+
+async fn asked(path: &std::path::Path) -> Option<u8> {
+    let mut stream = UnixStream::connect(path).await.ok()?;
+    timeout(Duration::from_millis(500), stream.read_u8()).await.ok()?.ok()
+}
+
+#[tokio::test]
+async fn a_server_that_started_anew_keeps_its_socket() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let journal = Journal::open(folder.path().join("undo")).unwrap();
+    let path = folder.path().join("server.sock");
+    let left = || std::fs::read_dir(folder.path()).unwrap().count();
+    for by_hand in [false, true] {
+        let old = answering(&path, b'o');
+        let taken = takeover::take(&journal, FaultId::Delay, &path, Duration::from_secs(60)).unwrap();
+        assert_eq!((asked(&path).await, taken.stands()), (Some(b'o'), true));
+        // As PostgreSQL and Redis do: away with what is there, and one of its own.
+        old.abort();
+        std::fs::remove_file(&path).unwrap();
+        let new = answering(&path, b'n');
+        assert!(!taken.stands());
+        // The rig itself, or somebody else after its death.
+        match by_hand {
+            false => taken.end().unwrap(),
+            true => {
+                assert_eq!(journal.undo_all().faults.len(), 1);
+                drop(taken);
+            }
+        }
+        assert_eq!(asked(&path).await, Some(b'n'), "the new server is reached");
+        assert_eq!(left(), 2, "the socket and the journal");
+        new.abort();
+        std::fs::remove_file(&path).unwrap();
+    }
+    // A server that ended and took the proxy's socket with it: its own is back, for it to find.
+    let _old = answering(&path, b'o');
+    let taken = takeover::take(&journal, FaultId::Delay, &path, Duration::from_secs(60)).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    taken.end().unwrap();
+    assert_eq!((asked(&path).await, left()), (Some(b'o'), 2));
 }

@@ -58,7 +58,8 @@ pub const COMMANDS: &[Explanation] = &[
         "E0805",
         "stopped before the end",
         "Ctrl-C lets the step under way finish and begins no other. What was done stays done and is safe to run with; \
-         `springtide apply` plans what is left and goes on.",
+         `springtide apply` plans what is left and goes on. A rehearsal that was stopped before anybody came keeps the data \
+         that it loaded, and goes on from there, too.",
     ),
     row(
         "E0806",
@@ -397,7 +398,8 @@ pub const COMMANDS: &[Explanation] = &[
         "E0970",
         "the process is not touched",
         "A fault is put on processes by pid and start time. The one that was meant has ended, its pid was given out \
-         again, it is stopped already, or it belongs to the rig itself. Nothing was changed. Look at what runs now.",
+         again, it is stopped already, or it belongs to the rig itself. Or it was on for its whole time and nobody met it: no \
+         process was there to be killed, no new connection was made. Nothing was changed. Look at what runs now.",
     ),
     row(
         "E0971",
@@ -444,4 +446,11 @@ pub const COMMANDS: &[Explanation] = &[
          clock act on what the rig made itself. Nothing was changed; `springtide rig` lists the faults.",
     ),
     row("E0978", "the sinks cannot listen", "A port of this machine could not be had. Nothing listens."),
+    row(
+        "E0979",
+        "somebody loads this environment already",
+        "A rehearsal gives the rig's users new passwords, so a second one on the same environment would throw the first \
+         one out, and their acts could not be told apart from faults. The message names who it is. The lock is given \
+         back when that process ends, however it ends. Nothing was changed.",
+    ),
 ];

@@ -83,7 +83,7 @@ pub const CATALOGUE: &[Entry] = &[
     Entry {
         id: FaultId::Slow,
         scope: Scope::Processes,
-        what: "stops the processes for a part of every 100 ms",
+        what: "stops the processes for a part of every 100 ms; the supervisor may take those that are left little for frozen",
         undo: "lets them go on (SIGCONT)",
         invariant: LEDGER,
     },

@@ -125,12 +125,13 @@ impl Drop for Slow {
 
 /// Kills one process of those that `who` names, again and again, with pauses of half to one and a half
 /// times `pause`, until `stop` resolves. Gives back who was killed. The same seed gives the same pauses
-/// and, of the same processes, the same choice.
+/// and, of the same processes, the same choice. `who` is asked before every kill, because what is killed is
+/// replaced by another process, also the one that all others are below.
 ///
 /// # Errors
 /// The kernel refuses a signal.
 pub async fn kill_at_random(
-    who: impl Fn() -> Vec<Victim>,
+    who: impl AsyncFn() -> Vec<Victim>,
     pause: Duration,
     seed: u64,
     stop: impl Future<Output = ()>,
@@ -144,7 +145,12 @@ pub async fn kill_at_random(
             () = &mut stop => return Ok(killed),
             () = tokio::time::sleep(wait) => {}
         }
-        if let Some(victim) = who().choose(&mut rng) {
+        // Looking may take long on a busy machine; the end of the time ends it, too.
+        let found = tokio::select! {
+            () = &mut stop => return Ok(killed),
+            found = who() => found,
+        };
+        if let Some(victim) = found.choose(&mut rng) {
             killed.extend(kill(std::slice::from_ref(victim))?);
         }
     }

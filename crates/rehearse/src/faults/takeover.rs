@@ -5,8 +5,12 @@
 //! A server that asks the kernel who its peer is (PostgreSQL's `peer`) is told of the rig's user, so logins
 //! by identity fail while a socket is taken over, also without trouble.
 //!
-//! Rule: undoing is one rename over the proxy's socket, so at no time is the place empty for long, and
-//! doing it twice does no harm: it is done only if something lies aside.
+//! The proxy's socket has a second name, a hard link that ends in `.rig`: so whoever undoes, also after the rig's
+//! death, knows whether what stands in the place is still the proxy's. A server that started anew meanwhile has put
+//! a socket of its own there, and that one stays: what lies aside is then nobody's.
+//!
+//! Rule: undoing is one rename over the proxy's socket and over nothing else, so at no time is the place empty for
+//! long, and doing it twice does no harm: it is done only if something lies aside.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -24,12 +28,28 @@ use super::{Active, FaultError, FaultId, Journal, Undo};
 pub struct Takeover {
     proxy: Proxy,
     active: Active,
+    path: PathBuf,
 }
 
-fn aside(path: &Path) -> PathBuf {
+fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".aside");
+    name.push(end);
     name.into()
+}
+
+/// Where the server's socket lies meanwhile.
+fn aside(path: &Path) -> PathBuf {
+    beside(path, ".aside")
+}
+
+/// The second name of the proxy's socket.
+fn mark(path: &Path) -> PathBuf {
+    beside(path, ".rig")
+}
+
+/// Which file of which file system this is.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|seen| (seen.dev(), seen.ino()))
 }
 
 /// Puts a proxy in the place of the socket at `path`, until the time is over. Call within a tokio runtime.
@@ -50,12 +70,16 @@ pub fn take(journal: &Journal, fault: FaultId, path: &Path, duration: Duration) 
     let undo = Undo::Socket { path: path.clone(), aside: aside.clone() };
     // From here on every way out that is an error drops `active`, which puts the socket back.
     let active = journal.begin(fault, undo, duration)?;
+    // Under its second name first, so that nobody is let in before owner and permissions are right.
+    let mark = mark(&path);
+    let _ = fs::remove_file(&mark);
+    let listener = UnixListener::bind(&mark).map_err(|why| refuse(why.to_string()))?;
+    std::os::unix::fs::chown(&mark, Some(seen.uid()), Some(seen.gid())).map_err(|why| refuse(why.to_string()))?;
+    fs::set_permissions(&mark, seen.permissions()).map_err(|why| refuse(why.to_string()))?;
     fs::rename(&path, &aside).map_err(|why| refuse(why.to_string()))?;
-    let listener = UnixListener::bind(&path).map_err(|why| refuse(why.to_string()))?;
-    std::os::unix::fs::chown(&path, Some(seen.uid()), Some(seen.gid())).map_err(|why| refuse(why.to_string()))?;
-    fs::set_permissions(&path, seen.permissions()).map_err(|why| refuse(why.to_string()))?;
+    fs::hard_link(&mark, &path).map_err(|why| refuse(why.to_string()))?;
     let proxy = Proxy::serve(Listener::Unix(listener), None, End::Unix(aside));
-    Ok(Takeover { proxy, active })
+    Ok(Takeover { proxy, active, path })
 }
 
 impl Takeover {
@@ -67,6 +91,11 @@ impl Takeover {
     /// Connections that came through so far.
     pub fn connections(&self) -> u64 {
         self.proxy.connections()
+    }
+
+    /// Whether the proxy still has the place: a server that started anew has taken it back.
+    pub fn stands(&self) -> bool {
+        identity(&self.path).is_some_and(|there| identity(&mark(&self.path)) == Some(there))
     }
 
     /// Puts the socket back now and closes what went through the proxy.
@@ -87,12 +116,22 @@ impl Takeover {
     }
 }
 
-/// Puts a socket back that lies aside.
+/// Puts a socket back that lies aside, unless a server that started anew has one of its own in the place.
 pub(super) fn put_back(path: &Path, aside: &Path) -> Result<(), FaultError> {
-    match fs::rename(aside, path) {
-        Err(why) if why.kind() != ErrorKind::NotFound => {
-            Err(FaultError::undo(format!("put the socket {} back", path.display()), why))
+    let mark = mark(path);
+    let there = identity(path);
+    let done = match there {
+        Some(_) if there != identity(&mark) => fs::remove_file(aside),
+        _ => fs::rename(aside, path),
+    };
+    // The mark last: without it the proxy's socket would look like a server's.
+    for done in [done, fs::remove_file(&mark)] {
+        match done {
+            Err(why) if why.kind() != ErrorKind::NotFound => {
+                return Err(FaultError::undo(format!("put the socket {} back", path.display()), why));
+            }
+            _ => {}
         }
-        _ => Ok(()),
     }
+    Ok(())
 }

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::FaultError;
 
+/// The word with which Odoo's master starts its event server.
+const EVENT_SERVER: &str = "gevent";
+
 /// A process that cannot be taken for another one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,6 +123,28 @@ impl Victim {
             Err(Errno::ESRCH) => Ok(false),
             Err(other) => Err(other),
         }
+    }
+
+    /// The processes that do the work of a role whose main process this is: those right below it, or it itself if
+    /// there are none. Odoo's event server, which every master starts beside its workers, is none of them where
+    /// there are workers.
+    pub fn workers(&self) -> Vec<Victim> {
+        if !self.alive() {
+            return Vec::new();
+        }
+        let below = |stat: &Stat| stat.ppid == self.pid && !matches!(stat.state, 'Z' | 'X' | 'x');
+        let everybody = procfs::process::all_processes().into_iter().flatten().flatten();
+        let found = everybody.filter_map(|process| {
+            let stat = process.stat().ok().filter(below)?;
+            let words = process.cmdline().unwrap_or_default();
+            (!words.iter().any(|word| word == EVENT_SERVER)).then(|| Victim {
+                pid: stat.pid,
+                start_time: stat.starttime,
+                boot_id: self.boot_id.clone(),
+            })
+        });
+        let found: Vec<Victim> = found.collect();
+        if found.is_empty() { vec![self.clone()] } else { found }
     }
 
     /// It and all below it, itself first.

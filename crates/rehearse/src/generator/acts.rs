@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
@@ -22,7 +22,6 @@ const LEAD: Duration = Duration::from_millis(50);
 /// How an act ended.
 struct End {
     planned: Planned,
-    late: Duration,
     took: Duration,
     outcome: Outcome,
 }
@@ -88,7 +87,14 @@ struct Run<'a> {
     record: Recorder,
     acts: JoinSet<End>,
     /// What is under way, so that acts without an end are counted.
-    under_way: HashMap<(Class, u64), Due>,
+    under_way: HashMap<(Class, u64), UnderWay>,
+}
+
+/// An act that has not ended.
+struct UnderWay {
+    due: Due,
+    /// How much later than due it was started, as soon as it was.
+    late: Arc<OnceLock<Duration>>,
 }
 
 impl Run<'_> {
@@ -103,24 +109,26 @@ impl Run<'_> {
             return;
         }
         self.watch.started();
-        self.under_way.insert((planned.class, planned.number), due);
+        let late = Arc::new(OnceLock::new());
+        self.under_way.insert((planned.class, planned.number), UnderWay { due, late: Arc::clone(&late) });
         let traffic = Arc::clone(self.traffic);
         self.acts.spawn(async move {
             let arrival = Arrival { class: planned.class, number: planned.number, seed: planned.seed, due: at.into() };
-            let late = at.elapsed();
+            // Each is started once, so it is empty.
+            let _ = late.set(at.elapsed());
             // An act that panics is a mistake of ours, and still one that was not done.
             let outcome = AssertUnwindSafe(traffic.act(&arrival)).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|_| Outcome::Unknown { reason: "the act panicked".into() });
-            End { planned, late, took: at.elapsed(), outcome }
+            End { planned, took: at.elapsed(), outcome }
         });
     }
 
     fn ended(&mut self, end: Result<End, tokio::task::JoinError>) {
         // Panics are caught inside, and nobody cancels single acts.
-        let Ok(End { planned, late, took, outcome }) = end else { return };
-        self.under_way.remove(&(planned.class, planned.number));
+        let Ok(End { planned, took, outcome }) = end else { return };
+        let begun = self.under_way.remove(&(planned.class, planned.number)).and_then(|it| it.late.get().copied());
         self.watch.ended(matches!(outcome, Outcome::Done { .. }));
-        self.record.started(late);
+        self.record.started(begun.unwrap_or_default());
         self.record.ended(planned.class, planned.at, took, outcome);
     }
 
@@ -140,8 +148,10 @@ impl Run<'_> {
             }
         }
         self.acts.abort_all();
-        for (_, Due { planned, due }) in std::mem::take(&mut self.under_way) {
+        for (_, UnderWay { due: Due { planned, due }, late }) in std::mem::take(&mut self.under_way) {
             self.watch.ended(false);
+            // One that was not even started by now is as late as can be said.
+            self.record.started(late.get().copied().unwrap_or_else(|| due.elapsed()));
             let outcome = Outcome::Unknown { reason: "no answer when the run ended".into() };
             self.record.ended(planned.class, planned.at, due.elapsed(), outcome);
         }

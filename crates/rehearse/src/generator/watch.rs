@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::odoo::wire::ANSWER;
+
 /// How a run is driven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -15,13 +17,14 @@ pub struct Settings {
     pub core: Option<usize>,
     /// The most acts under way at once. An arrival beyond it counts as failed.
     pub in_flight: usize,
-    /// How long the last answers are waited for. What is still missing then counts as unknown.
+    /// How long the last answers are waited for; longer than a client waits, so that it is the client that gives up
+    /// first. What is still missing then counts as unknown.
     pub drain: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { core: None, in_flight: 2_000, drain: Duration::from_secs(60) }
+        Settings { core: None, in_flight: 2_000, drain: ANSWER + Duration::from_secs(10) }
     }
 }
 

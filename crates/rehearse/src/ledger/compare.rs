@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use springtide_core::roles::odoo::LIMIT_TIME_REAL;
 
 use super::state::{Act, acts};
 use super::{ActKind, Entry, Facts, Phase};
@@ -22,6 +23,12 @@ pub struct Rules {
     pub order_states: BTreeSet<String>,
     /// States in which a transfer counts as done.
     pub transfer_states: BTreeSet<String>,
+    /// An act without an answer may still happen for so long after its last word, in microseconds: Odoo may work on
+    /// what it was sent when nobody waits any more, for as long as it lets a request run.
+    pub settled_after: i64,
+    /// When the run ended, in microseconds since 1970: until then an act whose last word is an intention may have
+    /// been sent. If it is not known it is the newest word of the ledger.
+    pub ended: Option<i64>,
     /// How far quantities may differ before they are unequal: Odoo rounds to a product's unit.
     pub quantity_within: f64,
     /// If set, rows whose key begins like this must stand in the ledger.
@@ -34,6 +41,8 @@ impl Default for Rules {
         Rules {
             late_after: 2_000_000,
             import_within: 120_000_000,
+            settled_after: 1_000_000 * (i64::from(LIMIT_TIME_REAL) + 5),
+            ended: None,
             order_states: set(&["sale", "done"]),
             transfer_states: set(&["done"]),
             quantity_within: 0.005,
@@ -80,6 +89,8 @@ pub struct Findings {
     pub unknown_happened: u64,
     /// Without an answer, and the rows show that it did not happen. Not wrong.
     pub unknown_not_happened: u64,
+    /// Without an answer and not there, and Odoo may still be at it: read the facts again later. Not wrong.
+    pub unknown_open: u64,
 }
 
 impl Findings {
@@ -108,11 +119,14 @@ impl Findings {
         let wrong = self.kinds().into_iter().filter(|(_, found)| !found.is_empty());
         let wrong: Vec<String> = wrong.map(|(kind, found)| format!("{} {kind}", found.len())).collect();
         let verdict = if wrong.is_empty() { "clean".to_owned() } else { wrong.join(", ") };
-        let unknown = self.unknown_happened + self.unknown_not_happened;
-        let unknown = match unknown {
+        let unknown = self.unknown_happened + self.unknown_not_happened + self.unknown_open;
+        let mut unknown = match unknown {
             0 => String::new(),
             some => format!(", {some} without an answer of which {} happened", self.unknown_happened),
         };
+        if self.unknown_open > 0 {
+            unknown.push_str(&format!(" and {} may still happen", self.unknown_open));
+        }
         format!("{verdict} ({} acknowledged of {} acts{unknown})", self.acknowledged, self.acts)
     }
 }
@@ -152,10 +166,11 @@ pub fn compare(entries: &[Entry], facts: &Facts, rules: &Rules) -> Findings {
         rows.entry((ActKind::Import, &fact.key)).or_default().push(row);
     }
 
+    let ended = rules.ended.or_else(|| entries.iter().map(|entry| entry.at).max()).unwrap_or(facts.taken);
     let mut findings = Findings { acts: acts.len() as u64, ..Findings::default() };
     for ((kind, key), act) in &acts {
         let found = rows.get(&(*kind, *key)).map(Vec::as_slice).unwrap_or_default();
-        judge(*kind, key, act, found, facts.taken, rules, &mut findings);
+        judge(*kind, key, act, found, (facts.taken, ended), rules, &mut findings);
     }
     for ((kind, key), found) in &rows {
         let ours = rules.prefix.as_ref().is_some_and(|prefix| key.starts_with(prefix.as_str()));
@@ -187,7 +202,7 @@ fn judge(
     key: &str,
     act: &Act<'_>,
     rows: &[Row<'_>],
-    taken: i64,
+    (taken, ended): (i64, i64),
     rules: &Rules,
     findings: &mut Findings,
 ) {
@@ -231,7 +246,11 @@ fn judge(
         }
         Phase::Refused => {}
         Phase::Intended | Phase::Unknown if counting > 0 => findings.unknown_happened += 1,
-        Phase::Intended | Phase::Unknown => findings.unknown_not_happened += 1,
+        Phase::Intended | Phase::Unknown => {
+            let last = if act.open { act.last.max(ended) } else { act.last };
+            let settled = taken - last > rules.settled_after;
+            *(if settled { &mut findings.unknown_not_happened } else { &mut findings.unknown_open }) += 1;
+        }
     }
 }
 

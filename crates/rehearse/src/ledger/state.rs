@@ -12,6 +12,10 @@ pub(super) struct Act<'a> {
     pub phase: Phase,
     /// When it was acknowledged first, in microseconds since 1970.
     pub acknowledged: Option<i64>,
+    /// When the last word of it was written.
+    pub last: i64,
+    /// Whether that was an intention: it may have been sent later.
+    pub open: bool,
     /// The details written last.
     pub detail: &'a serde_json::Value,
 }
@@ -19,10 +23,12 @@ pub(super) struct Act<'a> {
 /// Every act by kind and key.
 pub(super) fn acts(entries: &[Entry]) -> BTreeMap<(ActKind, &str), Act<'_>> {
     let mut acts: BTreeMap<(ActKind, &str), Act<'_>> = BTreeMap::new();
-    let mut open: BTreeMap<(ActKind, &str), bool> = BTreeMap::new();
     for entry in entries {
         let key = (entry.kind, entry.key.as_str());
-        let act = acts.entry(key).or_insert(Act { phase: entry.phase, acknowledged: None, detail: &entry.detail });
+        let fresh = Act { phase: entry.phase, acknowledged: None, last: entry.at, open: false, detail: &entry.detail };
+        let act = acts.entry(key).or_insert(fresh);
+        act.last = entry.at;
+        act.open = entry.phase == Phase::Intended;
         if !entry.detail.is_null() {
             act.detail = &entry.detail;
         }
@@ -30,12 +36,10 @@ pub(super) fn acts(entries: &[Entry]) -> BTreeMap<(ActKind, &str), Act<'_>> {
             act.acknowledged.get_or_insert(entry.at);
         }
         act.phase = stronger(act.phase, entry.phase);
-        open.insert(key, entry.phase == Phase::Intended);
     }
-    for (key, open) in open {
+    for act in acts.values_mut() {
         // The last word is an intention: sent or not, nobody knows.
-        let act = acts.get_mut(&key).expect("both maps have the same keys");
-        if open && act.phase != Phase::Acknowledged {
+        if act.open && act.phase != Phase::Acknowledged {
             act.phase = Phase::Unknown;
         }
     }

@@ -176,6 +176,12 @@ impl Report {
         }
     }
 
+    /// One more reason why it did not pass, which is not in the figures.
+    pub fn fail(&mut self, why: impl Into<String>) {
+        self.failures.push(why.into());
+        self.pass = false;
+    }
+
     /// What was measured of a class.
     pub fn class(&self, class: Class) -> Option<&ClassReport> {
         self.classes.iter().find(|report| report.class == class)

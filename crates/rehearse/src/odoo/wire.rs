@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{CallError, Target};
 
 /// Longest wait for an answer. Longer than Odoo lets a request run, so that it is Odoo that gives up first.
-const ANSWER: Duration = Duration::from_secs(150);
+pub const ANSWER: Duration = Duration::from_secs(150);
 /// Longest text of an error that is kept.
 const MESSAGE: usize = 200;
 

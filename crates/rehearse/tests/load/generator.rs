@@ -120,6 +120,7 @@ async fn what_has_no_answer_when_the_limit_ends_is_unknown() {
     let measured = run(&plan([0, 1]), Arc::new(Sleeps(never)), &watch).await;
     let scan = &measured.classes[&Class::Scan];
     assert_eq!((scan.offered, scan.done, scan.unknown), (2, 1, 1));
+    assert_eq!(measured.schedule_error.count(), 2, "also of what did not end");
     assert_eq!(watch.live().in_flight, 0);
 
     // The same without the limit, by giving up.

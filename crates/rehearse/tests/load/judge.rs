@@ -88,8 +88,30 @@ fn a_good_day_is_clean_and_what_had_no_answer_is_resolved() {
     let findings = compare(&entries, &facts, &rules());
     assert_eq!(found(&findings), Vec::<String>::new());
     assert_eq!((findings.acts, findings.acknowledged), (8, 5));
-    assert_eq!((findings.unknown_happened, findings.unknown_not_happened), (1, 1));
+    assert_eq!((findings.unknown_happened, findings.unknown_not_happened, findings.unknown_open), (1, 1, 0));
     assert_eq!(findings.summary(), "clean (5 acknowledged of 8 acts, 2 without an answer of which 1 happened)");
+}
+
+#[test]
+fn what_odoo_may_still_be_at_is_not_said_not_to_have_happened() {
+    let (mut entries, mut facts) = good();
+    facts.orders.retain(|order| order.key != "run-maybe");
+    let counts = |findings: &Findings| (findings.unknown_not_happened, findings.unknown_open);
+    assert_eq!(counts(&compare(&entries, &facts, &rules())), (2, 0), "the control: after ten minutes all is over");
+    facts.taken = THEN + 60 * SECOND;
+    let early = compare(&entries, &facts, &rules());
+    assert_eq!(counts(&early), (0, 2));
+    assert!(early.summary().ends_with("2 without an answer of which 0 happened and 2 may still happen)"), "{early:?}");
+    facts.taken = THEN + 126 * SECOND;
+    assert_eq!(counts(&compare(&entries, &facts, &rules())), (2, 0));
+    // The one that was cut off may have been sent until the run ended; of the other the client heard.
+    let ended = Some(THEN + 100 * SECOND);
+    assert_eq!(counts(&compare(&entries, &facts, &Rules { ended, ..rules() })), (1, 1));
+    // Later words count.
+    let late = |phase| Entry { at: THEN + 90 * SECOND, ..entry(ActKind::Order, "run-maybe", phase, Value::Null) };
+    entries.push(late(Phase::Intended));
+    entries.push(late(Phase::Unknown));
+    assert_eq!(counts(&compare(&entries, &facts, &rules())), (0, 2));
 }
 
 #[test]

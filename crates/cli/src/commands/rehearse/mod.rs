@@ -1,6 +1,6 @@
 //! `springtide rehearse`: load on an environment, and what came of it.
 //!
-//! - [`target`]: which environment, whether it may be loaded, how it is reached.
+//! - [`target`]: which environment, whether it may be loaded, how it is reached. `alone`: one at a time.
 //! - [`prepare`]: the distributor's data.
 //! - [`run`]: a profile driven, watched and judged. [`watch`]: what is seen of it meanwhile.
 //! - [`verdict`]: ledger and database compared, and how it is printed.
@@ -8,6 +8,7 @@
 //!
 //! Rule: what is asked is checked before anything is written to the environment.
 
+pub mod alone;
 mod calibrate;
 mod failures;
 mod prepare;

@@ -9,8 +9,10 @@ use springtide_core::names::EnvironmentName;
 use springtide_rehearse::distributor::{self, LoadError, Loaded, Size};
 use springtide_rehearse::odoo::{Rpc, Target, Wire};
 
+use super::alone::alone;
 use super::failures;
 use super::target::{permit, subject};
+use super::watch::unless_asked;
 use crate::args::Cli;
 use crate::context::{load as load_file, no_such, now};
 use crate::failure::Failure;
@@ -35,9 +37,10 @@ pub async fn prepare(
     let loaded = if dry_run {
         None
     } else {
+        let _alone = alone(&subject, "rehearse-prepare")?;
         let command = format!("rehearse prepare {name}");
         let operation = subject.estate.store.begin_command(&command, "springtide rehearse", now())?;
-        let loaded = load(&subject.target, size, seed).await;
+        let loaded = unless_asked(load(&subject.target, size, seed)).await;
         let outcome = if loaded.is_ok() { "done" } else { "failed" };
         subject.estate.store.end_command(operation, outcome, now())?;
         Some(loaded?)

@@ -1,7 +1,10 @@
 //! `springtide rehearse run`: data if there is none, the profile's arrivals, the ledger, the verdict.
+//!
+//! Rule: what was measured is printed, whatever goes wrong after it: a disk that is full, a database that is away, a
+//! person who does not want to wait. What is missing then is said, and the run did not pass.
 
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +17,9 @@ use springtide_rehearse::measure::Report;
 use springtide_rehearse::profile::Profile;
 use springtide_rehearse::schedule::Schedule;
 use springtide_rehearse::traffic;
+use springtide_server::execute::chain;
 
+use super::alone::alone;
 use super::target::{Subject, permit, subject};
 use super::{failures, prepare, verdict, watch};
 use crate::args::Cli;
@@ -57,22 +62,32 @@ pub async fn run(cli: &Cli, profile: &str, name: &EnvironmentName, wishes: &Wish
     if wishes.dry_run {
         return Ok(plan(cli, &subject, &schedule));
     }
+    let _alone = alone(&subject, "rehearse-run")?;
     let operation =
         subject.estate.store.begin_command(&format!("rehearse run {name}"), "springtide rehearse", now())?;
-    let report = drive(&subject, &profile, &schedule, size, wishes).await;
-    let outcome = match &report {
-        Ok((report, _)) if report.pass => "passed",
+    let ran = drive(&subject, &profile, &schedule, size, wishes).await;
+    let outcome = match &ran {
+        Ok(Ran { report, .. }) if report.pass => "passed",
         Ok(_) => "did not pass",
         Err(_) => "failed",
     };
-    subject.estate.store.end_command(operation, outcome, now())?;
-    let (report, folder) = report?;
-    print(cli, name, &report, &folder)?;
-    Ok(match (&report.stopped, report.pass) {
-        (Some(generator::Stop::Asked), _) => code::CANCELLED,
-        (_, true) => 0,
-        (_, false) => code::PENDING,
-    })
+    let ended = subject.estate.store.end_command(operation, outcome, now());
+    let mut ran = ran?;
+    if let Err(error) = ended {
+        ran.report.notes.push(format!("how the run ended is not in the history: {}", chain(&error)));
+    }
+    print(cli, name, ran)
+}
+
+/// A run that is over.
+struct Ran {
+    report: Report,
+    /// Ledger and report.
+    folder: PathBuf,
+    /// What went wrong besides, for people.
+    failure: Option<Failure>,
+    /// Whether a person ended it early, or the judging after it.
+    asked: bool,
 }
 
 /// What would be done.
@@ -91,30 +106,65 @@ fn plan(cli: &Cli, subject: &Subject, schedule: &Schedule) -> u8 {
     0
 }
 
+/// Drives the schedule and judges. An error says that nobody came.
 async fn drive(
     subject: &Subject,
     profile: &Profile,
     schedule: &Schedule,
     size: Size,
     wishes: &Wishes<'_>,
-) -> Result<(Report, PathBuf), Failure> {
+) -> Result<Ran, Failure> {
     let target = &subject.target;
-    prepare::load_if_none(target, size).await?;
+    // Before minutes are spent on loading.
     let folder = folder(subject)?;
-    let ledger = Arc::new(Ledger::open(folder.join("ledger")).map_err(failures::ledger)?);
+    let path = folder.join("ledger");
+    let ledger = Arc::new(Ledger::open(&path).map_err(failures::ledger)?);
+    watch::unless_asked(prepare::load_if_none(target, size)).await?;
     let watch = Watch::new(Settings { core: wishes.pin, ..Settings::default() });
-    let traffic = traffic::open(target, Arc::clone(&ledger), &name_of(now())).await.map_err(failures::open)?;
+    let name = name_of(now());
+    let opening = async { traffic::open(target, Arc::clone(&ledger), &name).await.map_err(failures::open) };
+    let traffic = watch::unless_asked(opening).await?;
+    ledger.stop_on_failure(&watch);
     let hand = watch::stop_at_a_word(watch.clone())?;
     let shown = tokio::spawn(watch::show(watch.clone(), schedule.length));
     let measured = generator::run(schedule, Arc::new(traffic), &watch).await;
     shown.abort();
+    // The default of a signal does not come back, so somebody must listen to it to the end.
+    let word = watch::word()?;
     hand.abort();
+    let broken = ledger.failure().map(failures::ledger);
     drop(ledger);
-    let findings = verdict::judge(target, &folder.join("ledger")).await?;
-    let report = Report::of(&measured, profile, Some(findings));
-    let text = serde_json::to_vec_pretty(&report)?;
-    std::fs::write(folder.join("report.json"), text)?;
-    Ok((report, folder))
+    let ended = measured.began.saturating_add(i64::try_from(measured.took.as_micros()).unwrap_or(i64::MAX));
+    let mut asked = matches!(measured.stopped, Some(generator::Stop::Asked));
+    let (findings, unjudged) = match verdict::judge(target, &path, Some(ended), word).await {
+        Ok(Some(findings)) => (Some(findings), None),
+        Ok(None) => {
+            asked = true;
+            (None, None)
+        }
+        Err(failure) => (None, Some(failure)),
+    };
+    let compared = findings.is_some();
+    let mut report = Report::of(&measured, profile, findings);
+    if !compared {
+        let why = unjudged.as_ref().map_or("it was stopped before that", Failure::message);
+        report.fail(format!("the ledger was not compared with the database: {why}"));
+    }
+    if let Err(error) = keep(&report, &folder) {
+        report.notes.push(format!("the report is printed only; it could not be written: {error}"));
+    }
+    Ok(Ran { report, folder, failure: broken.or(unjudged), asked })
+}
+
+/// Writes the report beside the ledger, whole or not at all.
+fn keep(report: &Report, folder: &Path) -> std::io::Result<()> {
+    let part = folder.join("report.json.part");
+    let text = serde_json::to_vec_pretty(report)?;
+    let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, folder.join("report.json")));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&part);
+    }
+    written
 }
 
 /// The name of a run in all its keys: its second, in letters and digits.
@@ -130,17 +180,29 @@ pub fn folder(subject: &Subject) -> Result<PathBuf, Failure> {
     Ok(folder)
 }
 
-fn print(cli: &Cli, name: &EnvironmentName, report: &Report, folder: &std::path::Path) -> Result<(), Failure> {
+fn print(cli: &Cli, name: &EnvironmentName, ran: Ran) -> Result<u8, Failure> {
+    let Ran { report, folder, failure, asked } = ran;
+    let exit = match (asked, report.pass) {
+        (true, _) => code::CANCELLED,
+        (_, true) => 0,
+        (_, false) => code::PENDING,
+    };
     if cli.json {
-        printer::json(&json!({
-            "version": 1, "environment": name, "folder": folder, "report": serde_json::to_value(report)?,
-        }));
-        return Ok(());
+        let report = serde_json::to_value(&report)?;
+        return match failure {
+            Some(failure) => {
+                Err(failure.with_details(json!({ "environment": name, "folder": folder, "report": report })))
+            }
+            None => {
+                printer::json(&json!({ "version": 1, "environment": name, "folder": folder, "report": report }));
+                Ok(exit)
+            }
+        };
     }
     printer::data(&report.text());
     if let Some(findings) = &report.ledger {
         printer::data(&verdict::told(findings));
     }
     printer::note("", &format!("ledger and report are in {}", folder.display()));
-    Ok(())
+    failure.map_or(Ok(exit), Err)
 }

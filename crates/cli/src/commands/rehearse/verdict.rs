@@ -12,6 +12,7 @@ use springtide_server::execute::chain;
 
 use super::failures;
 use super::target::subject;
+use super::watch::word;
 use crate::args::Cli;
 use crate::failure::{Failure, NOTHING, code};
 use crate::printer;
@@ -26,7 +27,11 @@ pub async fn check(cli: &Cli, ledger: &Path, name: &EnvironmentName) -> Result<u
     // What cannot be read is refused before anything is asked.
     Ledger::read(ledger).map_err(failures::ledger)?;
     let subject = subject(cli, name).await?;
-    let findings = judge(&subject.target, ledger).await?;
+    let judged = judge(&subject.target, ledger, None, word()?).await?;
+    let Some(findings) = judged else {
+        let message = "stopped before anything was compared";
+        return Err(Failure::new(code::CANCELLED, "E0805", message, NOTHING, "the same command"));
+    };
     if cli.json {
         printer::json(&json!({
             "version": 1, "environment": name, "ledger": ledger, "clean": findings.clean(), "findings": findings,
@@ -37,24 +42,53 @@ pub async fn check(cli: &Cli, ledger: &Path, name: &EnvironmentName) -> Result<u
     Ok(if findings.clean() { 0 } else { code::PENDING })
 }
 
-/// Compares a ledger with the database, as it is when jobs that were accepted had their time.
-pub async fn judge(target: &Target, ledger: &Path) -> Result<Findings, Failure> {
+/// Compares a ledger with the database, as it is when jobs that were accepted and acts without an answer had their
+/// time. When `asked` comes earlier, what was found by then; None if that was nothing yet. `ended` says when the run
+/// ended, in microseconds since 1970.
+pub async fn judge(
+    target: &Target,
+    ledger: &Path,
+    ended: Option<i64>,
+    asked: impl Future<Output = ()>,
+) -> Result<Option<Findings>, Failure> {
     let entries = Ledger::read(ledger).map_err(failures::ledger)?;
     let Some(prefix) = prefix_of(&entries) else {
-        return Ok(compare(&entries, &Facts::default(), &Rules::default()));
+        return Ok(Some(compare(&entries, &Facts::default(), &Rules::default())));
     };
-    let rules = Rules { prefix: Some(prefix.clone()), ..Rules::default() };
+    let rules = Rules { prefix: Some(prefix.clone()), ended, ..Rules::default() };
+    let mut found: Option<Findings> = None;
+    tokio::pin!(asked);
     loop {
-        let facts = facts::read(target, &prefix).await.map_err(|error| {
+        let read = tokio::select! {
+            biased;
+            () = &mut asked => return Ok(found),
+            read = facts::read(target, &prefix) => read,
+        };
+        let facts = read.map_err(|error| {
             let next = "springtide status, then springtide rehearse check LEDGER --env ENV";
             Failure::new(code::UNREACHABLE, error.code(), chain(&error), NOTHING, next)
         })?;
-        // What is pending turns into lost when its time is over, so this ends.
+        // What is pending turns into lost when its time is over, and what is open into not happened: this ends.
         let findings = compare(&entries, &facts, &rules);
-        if findings.pending.is_empty() {
-            return Ok(findings);
+        let (jobs, acts) = (findings.pending.len(), findings.unknown_open);
+        if jobs == 0 && acts == 0 {
+            return Ok(Some(findings));
         }
-        tokio::time::sleep(PAUSE).await;
+        if found.is_none() {
+            let jobs = (jobs > 0).then(|| printer::counted(jobs, "job"));
+            let acts = (acts > 0).then(|| {
+                let acts = printer::counted(usize::try_from(acts).unwrap_or(usize::MAX), "act");
+                format!("{acts} without an answer at which Odoo may still be")
+            });
+            let what: Vec<String> = jobs.into_iter().chain(acts).collect();
+            let text = format!("waiting for {}; Ctrl-C judges now", what.join(" and "));
+            printer::note("", &text);
+        }
+        found = Some(findings);
+        tokio::select! {
+            () = &mut asked => return Ok(found),
+            () = tokio::time::sleep(PAUSE) => {}
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use springtide_rehearse::generator::{Live, Stop, Watch};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::failure::{Failure, code};
 use crate::printer;
 
 /// Shows the figures of `watch` until it is dropped with the task that runs it.
@@ -44,6 +45,28 @@ fn line(live: &Live) -> String {
         "{} of {} came, {} done, {} under way, {} errors",
         live.offered, live.planned, live.done, live.in_flight, live.errors
     )
+}
+
+/// Comes when a person asks to stop, from now on.
+pub fn word() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+    })
+}
+
+/// Does what comes before a run, unless a person asks to stop; then nobody has come yet.
+pub async fn unless_asked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let word = word()?;
+    tokio::select! {
+        done = work => done,
+        () = word => {
+            let unchanged = "What was made before stays; the same command goes on from there.";
+            let message = "stopped at a person's wish, before anybody came";
+            Err(Failure::new(code::CANCELLED, "E0805", message, unchanged, "the same command"))
+        }
+    }
 }
 
 /// Stops the run when a person asks to.

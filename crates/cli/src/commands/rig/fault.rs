@@ -69,7 +69,7 @@ pub async fn fault(cli: &Cli, id: &str, workload: &WorkloadId, wishes: &Wishes<'
     let Some(estate) = open_there(cli)? else { return Err(not_running(workload)) };
     let victims = victims(&estate, name, workload).await?;
     if wishes.dry_run {
-        tell(cli, id, workload, time, false, 0);
+        tell(cli, id, workload, time, None);
         return Ok(0);
     }
     let journal = Journal::open(super::folder(cli)?).map_err(broken)?;
@@ -78,12 +78,37 @@ pub async fn fault(cli: &Cli, id: &str, workload: &WorkloadId, wishes: &Wishes<'
     let _watchdog = Watchdog::start(&journal, command).map_err(broken)?;
     let operation = estate.store.begin_command(&format!("rig fault {id} {workload}"), "springtide rig", now())?;
     printer::note("", &format!("{id} on {workload} for {} s; Ctrl-C ends it earlier", time.as_secs()));
-    let ended = inflict(&estate, &journal, way, name, workload.role, &victims, time).await;
-    let outcome = if ended.is_ok() { "undone" } else { "failed" };
+    let ended = inflict(&estate, &journal, way, name, workload, &victims, time).await;
+    let outcome = match &ended {
+        Ok(Met { count: 0, .. }) => "met nobody",
+        Ok(_) => "undone",
+        Err(_) => "failed",
+    };
     estate.store.end_command(operation, outcome, now())?;
-    let count = ended?;
-    tell(cli, id, workload, time, true, count);
+    let met = ended?;
+    if met.count == 0 {
+        return Err(nobody(id, workload, time));
+    }
+    tell(cli, id, workload, time, Some(&met));
     Ok(0)
+}
+
+/// What a fault met.
+struct Met {
+    /// Processes or connections.
+    count: u64,
+    /// Whether what it was put on was replaced before its time was over.
+    replaced: bool,
+}
+
+/// A fault without effect proves nothing, and must not look as if it did.
+fn nobody(id: FaultId, workload: &WorkloadId, time: Duration) -> Failure {
+    let what = match id {
+        FaultId::Kill => "no process was there to be killed",
+        _ => "no connection was made, and those that were open before do not go through the rig",
+    };
+    let message = format!("{id} on {workload} met nobody within {} s: {what}", time.as_secs());
+    Failure::new(code::PENDING, "E0970", message, NOTHING, "drive load beside it, or give it a longer --for")
 }
 
 /// How a fault is done.
@@ -123,7 +148,7 @@ fn way(id: FaultId, role: Role, strength: Option<u64>) -> Result<Doing, Failure>
         FaultId::FillDisk | FaultId::Clock => {
             let scope = CATALOGUE.iter().find(|it| it.id == id).map(|it| it.scope);
             let of = if scope == Some(Scope::OwnClock) { "the clock of tests" } else { "a folder that the rig made" };
-            refuse(format!("{id} acts on {of}, not on a workload; it is for tests and the self-test"))
+            refuse(format!("{id} acts on {of}, not on a workload; Springtide's own tests use it"))
         }
     }
 }
@@ -141,41 +166,46 @@ fn not_running(workload: &WorkloadId) -> Failure {
 }
 
 /// Does it, waits, undoes it. While PostgreSQL's socket is taken over, its administrator, who is known by the
-/// identity of the process, is not let in: the pooler is, by password. Gives back how many processes were killed or connections were troubled.
+/// identity of the process, is not let in: the pooler is, by password.
 async fn inflict(
     estate: &Estate,
     journal: &Journal,
     doing: Doing,
     name: &EnvironmentName,
-    role: Role,
+    workload: &WorkloadId,
     victims: &[Victim],
     time: Duration,
-) -> Result<u64, Failure> {
+) -> Result<Met, Failure> {
+    // The process of the workload comes first. The supervisor replaces what looks frozen for 15 s.
+    let replaced = || victims.first().is_none_or(|main| !main.alive());
     match doing {
-        Doing::KillAll => Ok(kill(victims).map_err(broken)?.len() as u64),
+        Doing::KillAll => Ok(Met { count: kill(victims).map_err(broken)?.len() as u64, replaced: false }),
         Doing::KillOften(pause) => {
-            // The workers, or the process itself if it has none; looked up anew each time.
-            let main = victims.first().cloned();
-            let who = move || {
-                let tree = main.as_ref().map(Victim::tree).unwrap_or_default();
-                if tree.len() > 1 { tree[1..].to_vec() } else { tree }
+            // Looked up anew each time: whoever was killed is replaced, also the process above all others.
+            let who = async || {
+                let seen = estate.driver.observe().await.ok();
+                let pid = seen.and_then(|seen| seen.workloads.get(workload)?.pid);
+                pid.and_then(|pid| Victim::of(pid).ok()).map(|main| main.workers()).unwrap_or_default()
             };
-            Ok(kill_at_random(who, pause, 1, over(time)?).await.map_err(broken)?.len() as u64)
+            let killed = kill_at_random(who, pause, 1, over(time)?).await.map_err(broken)?;
+            Ok(Met { count: killed.len() as u64, replaced: false })
         }
         Doing::Freeze => {
             let active = freeze(journal, victims, time).map_err(broken)?;
             over(time)?.await;
+            let replaced = replaced();
             active.end().map_err(broken)?;
-            Ok(victims.len() as u64)
+            Ok(Met { count: victims.len() as u64, replaced })
         }
         Doing::Slow(percent) => {
             let active = slow(journal, victims, percent, time).map_err(broken)?;
             over(time)?.await;
+            let replaced = replaced();
             active.end().map_err(broken)?;
-            Ok(victims.len() as u64)
+            Ok(Met { count: victims.len() as u64, replaced })
         }
         Doing::Socket(id, trouble) => {
-            let (volume, file) = match role {
+            let (volume, file) = match workload.role {
                 Role::Postgres => (Volume::PostgresSocket, format!(".s.PGSQL.{}", port(estate, name)?)),
                 _ => (Volume::SessionsSocket, SOCKET.to_owned()),
             };
@@ -183,9 +213,9 @@ async fn inflict(
             let taken = take(journal, id, &path, time).map_err(broken)?;
             taken.set(trouble);
             over(time)?.await;
-            let count = taken.connections();
+            let met = Met { count: taken.connections(), replaced: !taken.stands() };
             taken.end().map_err(broken)?;
-            Ok(count)
+            Ok(met)
         }
     }
 }
@@ -208,15 +238,25 @@ fn over(time: Duration) -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn tell(cli: &Cli, id: FaultId, workload: &WorkloadId, time: Duration, done: bool, count: u64) {
+/// Tells what a fault met, or without that what would be done.
+fn tell(cli: &Cli, id: FaultId, workload: &WorkloadId, time: Duration, met: Option<&Met>) {
     if cli.json {
         printer::json(&json!({
             "version": 1, "fault": id, "workload": workload.to_string(), "seconds": time.as_secs(),
-            "done": done, "met": count,
+            "done": met.is_some(), "met": met.map_or(0, |met| met.count),
+            "replaced": met.is_some_and(|met| met.replaced),
         }));
-    } else if done {
-        printer::say(&format!("{id} on {workload} is over and undone; it met {count}"));
-    } else {
-        printer::say(&format!("would put {id} on {workload} for {} s", time.as_secs()));
+        return;
+    }
+    match met {
+        Some(Met { count, replaced }) => {
+            printer::say(&format!("{id} on {workload} is over and undone; it met {count}"));
+            if *replaced {
+                let text =
+                    format!("{workload} was replaced meanwhile, so the fault lasted for a part of its time only");
+                printer::say(&text);
+            }
+        }
+        None => printer::say(&format!("would put {id} on {workload} for {} s", time.as_secs())),
     }
 }
