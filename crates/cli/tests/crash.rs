@@ -2,16 +2,19 @@
 //! Each time the next apply goes on from what is there; at the end nothing is half, nothing is left
 //! over and nothing is there twice.
 //!
-//! The steps are read from the plan itself, so a new kind of step is cut off here without a word.
+//! The steps are read from the plans themselves. At the end the kinds of steps that were cut off are compared with
+//! all that there are, so a new kind that no plan here has fails the test.
 
 mod rig;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use springtide_core::plan::Action;
 use springtide_core::workload::WorkloadId;
 use springtide_driver::{Driver as _, Generation};
 
@@ -45,37 +48,67 @@ fn journal_knows(rig: &Rig, what: &str) {
     }
 }
 
+/// Before a step's effect, and after it.
+const POINTS: [&str; 2] = ["intent", "effect"];
+
+/// Kinds of steps and the points at which they were cut off.
+type Died = BTreeSet<(String, &'static str)>;
+
+/// Every kind of step at both points. The type itself names its kinds when it is asked for one that it does
+/// not have.
+fn all_there_is() -> Died {
+    let refused = serde_json::from_value::<Action>(json!({ "do": "nothing" })).expect_err("there is no such step");
+    let refused = refused.to_string();
+    let kinds: BTreeSet<&str> = refused.split('`').skip(1).step_by(2).filter(|kind| *kind != "nothing").collect();
+    assert!(kinds.len() >= 20 && kinds.contains("final-backup"), "{refused}");
+    kinds.iter().flat_map(|kind| POINTS.map(|point| ((*kind).to_owned(), point))).collect()
+}
+
+/// Lets `act` die at a point of a step.
+fn die(rig: &Rig, act: &[&str], step: &Planned, point: &'static str) -> (String, &'static str) {
+    let at = format!("{step}@{point}");
+    killed(rig.spawn(act, Some(&at)), &at);
+    journal_knows(rig, &at);
+    (step.kind.clone(), point)
+}
+
+/// The only step of a kind in a plan.
+fn only(rig: &Rig, plan: &[&str], kind: &str) -> Planned {
+    let all = rig.steps_of(plan);
+    let mut found = all.iter().filter(|step| step.kind == kind);
+    match (found.next(), found.next()) {
+        (Some(step), None) => step.clone(),
+        _ => panic!("not one {kind} in {all:#?}"),
+    }
+}
+
 /// Lets `act` die at both points of every step that `plan` shows, each time going on from what is
 /// there. Steps that only come with others (asking for the login page) are brought back by `disturb`.
-/// Returns how often it died.
 fn die_everywhere(
     rig: &Rig,
     plan: &[&str],
     act: &[&str],
     mut disturb: impl FnMut(&Planned),
     mut between: impl FnMut(&Planned),
-) -> usize {
+) -> Died {
     let all = rig.steps_of(plan);
     assert!(!all.is_empty(), "nothing to cut off");
-    let mut deaths = 0;
+    let mut died = Died::new();
     for step in &all {
-        for point in ["intent", "effect"] {
+        for point in POINTS {
             let now = find(&rig.steps_of(plan), step).unwrap_or_else(|| {
                 disturb(step);
                 let now = rig.steps_of(plan);
                 find(&now, step).unwrap_or_else(|| panic!("{step} does not come again: {now:#?}"))
             });
-            let at = format!("{now}@{point}");
-            killed(rig.spawn(act, Some(&at)), &at);
-            journal_knows(rig, &at);
-            deaths += 1;
+            died.insert(die(rig, act, &now, point));
             if point == "intent" {
                 between(step);
             }
         }
     }
-    rig.say(format!("died {deaths} times at {} steps of {act:?}", all.len()));
-    deaths
+    rig.say(format!("died at both points of {} steps of {act:?}", all.len()));
+    died
 }
 
 /// A step in a later plan. An installation that was cut off in its middle is planned again with what
@@ -153,10 +186,10 @@ async fn killed_anywhere_it_converges() {
     };
     let build = |step: &Planned| within(step, "build the template", [2, 7, 12]);
     rig.declare(&[new]);
-    die_everywhere(&rig, &PLAN, &APPLY, disturb, build);
+    let mut died = die_everywhere(&rig, &PLAN, &APPLY, disturb, build);
     converges(&rig, &["new"]).await;
     rig.declare(&[new, old]);
-    die_everywhere(&rig, &PLAN, &APPLY, disturb, build);
+    died.extend(die_everywhere(&rig, &PLAN, &APPLY, disturb, build));
     converges(&rig, &["new", "old"]).await;
 
     // A third from a template that is there: killed at moments that fall into copying, configuring
@@ -179,14 +212,14 @@ async fn killed_anywhere_it_converges() {
     let edited = new.replace("odoo:", "workers: { web: 3 }, odoo:");
     let old_edited = old.replace("odoo:", "workers: { web: 3 }, odoo:");
     rig.declare(&[&edited, &old_edited, third]);
-    die_everywhere(&rig, &PLAN, &APPLY, disturb, |_| {});
+    died.extend(die_everywhere(&rig, &PLAN, &APPLY, disturb, |_| {}));
     converges(&rig, &["new", "old", "third"]).await;
 
     // Installing modules into what runs.
     let more = edited.replace("modules: []", "modules: [stock]");
     let old_more = old_edited.replace("modules: []", "modules: [stock]");
     rig.declare(&[&more, &old_more, third]);
-    die_everywhere(&rig, &PLAN, &APPLY, disturb, |step| within(step, "install ", [2, 5, 9]));
+    died.extend(die_everywhere(&rig, &PLAN, &APPLY, disturb, |step| within(step, "install ", [2, 5, 9])));
     converges(&rig, &["new", "old", "third"]).await;
     for name in ["new", "old"] {
         let odoo = Odoo::new(&rig, name);
@@ -194,15 +227,38 @@ async fn killed_anywhere_it_converges() {
         assert_eq!(odoo.call("ir.module.module", "search_count", domain).await, 1, "{name}");
     }
 
-    // Destroying: first cut off in its last backup, then at every step.
+    // Somebody used ALTER SYSTEM. Once it is taken back nothing is left to do.
+    let mut cut_off = Vec::new();
+    for point in POINTS {
+        let server = rig.database("third", "third").await;
+        server.batch_execute("ALTER SYSTEM SET work_mem = '7MB'").await.expect("the superuser may");
+        cut_off.push(die(&rig, &APPLY, &only(&rig, &PLAN, "reset-settings"), point));
+        let left: &[&str] = if point == "intent" { &["reset-settings", "verify"] } else { &[] };
+        let kinds: Vec<String> = rig.steps().into_iter().map(|step| step.kind).collect();
+        assert_eq!(kinds, left, "after a death at the {point} of a reset");
+    }
+    died.extend(cut_off);
+    converges(&rig, &["new", "old", "third"]).await;
+
+    // Destroying: first cut off in its last backup and around it, then at every step.
     rig.declare(&[&more, &old_more]);
     let backed_up = ["destroy", "third", "--confirm", "third", "--final-backup"];
     kill_within(&rig, &backed_up, "back up to", Duration::from_millis(400));
+    for point in POINTS {
+        // Never over another one, so each has a folder of its own.
+        let folder = rig.folder.join(format!("last-{point}"));
+        let to = [&backed_up[..], &[folder.to_str().expect("it is text")]].concat();
+        let step = only(&rig, &[&to[..], &["--dry-run", "--json"]].concat(), "final-backup");
+        died.insert(die(&rig, &to, &step, point));
+        assert_eq!(folder.exists(), point == "effect", "a folder with a name is a whole backup");
+        assert!(rig.state().join("environments/third").exists(), "something went before there was a proof");
+    }
     let why = ["destroy", "third", "--reason", "end of the test"];
     let dry = [&why[..], &["--dry-run", "--json"]].concat();
     let sure = [&why[..], &["--confirm", "third"]].concat();
     let uids = rig.slot("third").group()..rig.slot("third").group() + 20;
-    die_everywhere(&rig, &dry, &sure, |step| panic!("{step} is not repeated"), |_| {});
+    died.extend(die_everywhere(&rig, &dry, &sure, |step| panic!("{step} is not repeated"), |_| {}));
+    assert_eq!(died, all_there_is(), "a kind of step was not cut off");
     converges(&rig, &["new", "old"]).await;
     assert!(!rig.state().join("environments/third").exists(), "data of third stayed");
     assert!(rig.workloads().keys().all(|name| !name.starts_with("third/")), "workloads of third stayed");

@@ -1,6 +1,6 @@
 //! What the end-to-end tests share: a state folder with an estate file, the command, and ways to look
-//! at what is really there ([`machine`]), to use Odoo as people do ([`odoo`]), and to hand templates
-//! from one test to the next ([`templates`]).
+//! at what is really there ([`machine`]) and at what processes show ([`watch`]), to use Odoo as people do
+//! ([`odoo`]), and to hand templates from one test to the next ([`templates`]).
 //!
 //! They need root and what `scripts/setup --series 19.0 --series 14.0` puts on the machine; without it
 //! they fail and say so. Ports are fixed, so one estate at a time: every test binary has one test, and
@@ -12,6 +12,7 @@ pub mod bus;
 pub mod machine;
 pub mod odoo;
 pub mod templates;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ pub struct Planned {
     pub environment: String,
     /// Title, as the journal and the terminal have it.
     pub title: String,
+    /// Kind of its action, as in JSON: `ensure-workload`.
+    pub kind: String,
 }
 
 impl std::fmt::Display for Planned {
@@ -144,7 +147,11 @@ impl Rig {
             serde_json::from_value(answer["plan"].clone()).expect("a plan comes back as it was written");
         let parts = plan.environments.iter().flat_map(|part| {
             let environment = part.environment.as_ref().map_or("estate".to_owned(), ToString::to_string);
-            part.steps.iter().map(move |step| Planned { environment: environment.clone(), title: step.action.title() })
+            part.steps.iter().map(move |step| {
+                let action = serde_json::to_value(&step.action).expect("an action can be written");
+                let kind = action["do"].as_str().expect("it says what it does").to_owned();
+                Planned { environment: environment.clone(), title: step.action.title(), kind }
+            })
         });
         parts.collect()
     }
