@@ -202,6 +202,25 @@ pub async fn exact_routes(environments: &[&str]) {
     assert_eq!(seen, expected, "routers");
 }
 
+/// The limit of cores of a process' control group, in microseconds of each 100 ms; `Some(None)` if the
+/// group has none, `None` if this machine limits no cores.
+pub fn core_limit(pid: i32) -> Option<Option<u64>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("the process is there");
+    // `number:hierarchies:path`; version 2 has one line without hierarchies.
+    let path = |wanted: &str| {
+        let mut lines = text.lines().map(|line| line.splitn(3, ':').collect::<Vec<_>>());
+        lines.find(|it| it[1].split(',').any(|one| one == wanted)).map(|it| it[2].trim_start_matches('/').to_owned())
+    };
+    let top = Path::new("/sys/fs/cgroup");
+    let file = match (path("cpu"), path("")) {
+        (Some(path), _) => top.join("cpu").join(path).join("cpu.cfs_quota_us"),
+        (None, Some(path)) => top.join(path).join("cpu.max"),
+        (None, None) => return None,
+    };
+    let text = std::fs::read_to_string(file).ok()?;
+    Some(text.split_whitespace().next().expect("it has a value").parse().ok())
+}
+
 /// Sockets of TCP connections that are established to a local port, by the Unix id that owns our end.
 pub fn established(port: u16) -> Vec<u32> {
     let text = std::fs::read_to_string("/proc/net/tcp").expect("/proc is there");
