@@ -20,7 +20,7 @@ const TEXTS: [(u16, &str); 5] = [
     (2, "5de85b7f3f2d68f5959686450a7d18bd"),
     (3, "ea7750208d36a511f7f0e47ae470a5df"),
     (4, "3b5703098a23ad7874c899582cc35939"),
-    (5, "9441506ec32844af0f1e784e7c635a6b"),
+    (5, "ce916ff986de38725c0840865111237a"),
 ];
 
 fn estate(text: &str) -> CheckedEstate {
