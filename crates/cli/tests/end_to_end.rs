@@ -316,9 +316,9 @@ async fn one_file_becomes_two_running_odoos() {
     add_module(&rig, old, &[&with("contacts"), &old_with("contacts")], "contacts").await;
     let (fine, old_fine) = (with("contacts"), old_with("contacts"));
     let (unknown, broken) = ("no_such_module", "springtide_broken");
-    let both = with("contacts, base_sparse_field, springtide_broken");
+    let both = with("contacts, social_media, springtide_broken");
     cannot_add(&rig, new, &[&with("contacts, no_such_module"), &old_fine], unknown, "no such module", "").await;
-    cannot_add(&rig, new, &[&both, &old_fine], broken, "nobody.has_this", "base_sparse_field").await;
+    cannot_add(&rig, new, &[&both, &old_fine], broken, "nobody.has_this", "social_media").await;
     let alone = old_with("contacts, springtide_broken");
     cannot_add(&rig, old, &[&fine, &alone], broken, "nobody.has_this", "").await;
     rig.declare(&[&fine, &old_fine]);
