@@ -1,6 +1,6 @@
 //! Epochs: who began to act, in order. The number fences: whoever took an older one can write no more.
 
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, params};
 
 use super::events::append;
 use super::journal::COMMAND;
@@ -92,7 +92,7 @@ impl Store {
     }
 }
 
-fn newest(connection: &rusqlite::Connection) -> Result<Option<EpochRecord>, StoreError> {
+fn newest(connection: &Connection) -> Result<Option<EpochRecord>, StoreError> {
     use rusqlite::OptionalExtension as _;
     let mut select = connection
         .prepare_cached("SELECT id, taken, by, kind FROM epochs ORDER BY id DESC LIMIT 1")
@@ -106,7 +106,7 @@ fn newest(connection: &rusqlite::Connection) -> Result<Option<EpochRecord>, Stor
 }
 
 /// Refuses an epoch that is not the newest.
-pub(super) fn fence(transaction: &Transaction<'_>, epoch: Epoch) -> Result<(), StoreError> {
+pub(super) fn fence(transaction: &Connection, epoch: Epoch) -> Result<(), StoreError> {
     match newest(transaction)? {
         Some(record) if record.epoch == epoch => Ok(()),
         _ if crate::failpoint::planted("store-fence-ignored") => Ok(()),

@@ -4,7 +4,7 @@
 //! A lease lasts as long as its operation and its epoch, and knows no time of day: a clock that jumps
 //! neither loses one nor gives one away. Whoever takes a newer epoch takes all older ones over.
 
-use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::json;
 use springtide_core::digest::Digest;
 use springtide_core::names::EnvironmentName;
@@ -327,7 +327,7 @@ pub(super) fn operation(row: &Row<'_>) -> Result<OperationRecord, rusqlite::Erro
 
 /// Takes an environment in hand, unless another operation of this epoch has it.
 fn lease(
-    it: &Transaction<'_>,
+    it: &Connection,
     part: Option<&EnvironmentName>,
     operation: u64,
     epoch: Epoch,

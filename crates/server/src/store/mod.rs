@@ -13,13 +13,14 @@
 //!
 //! Everything else is observed. The rule that keeps it right: whatever a controller writes carries its
 //! [`Epoch`] and is refused in the same transaction if a newer one was taken ([`StoreError::Fenced`]); an
-//! event is written in the transaction of what it tells.
+//! event is written in the transaction of what it tells. Writers that come together share one commit (`group`).
 
 mod approved;
 mod backup;
 mod environments;
 mod epochs;
 mod events;
+mod group;
 mod hold;
 mod journal;
 mod pages;
@@ -29,10 +30,11 @@ pub mod tokens;
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::Notify;
+
+use self::group::{Alone, Grouped};
 
 pub use approved::{Approvals, Approved};
 pub use backup::{Backup, KEPT, Restored, backups, check_file, recorded, restore};
@@ -142,7 +144,7 @@ fn sqlite(verb: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
 
 /// The store.
 pub struct Store {
-    connection: Mutex<Connection>,
+    connection: Grouped,
     /// Told after every transaction that wrote events.
     appended: Notify,
     path: PathBuf,
@@ -208,29 +210,20 @@ impl Store {
             let step = format!("BEGIN IMMEDIATE; {change} PRAGMA user_version = {number}; COMMIT;");
             connection.execute_batch(&step).map_err(sqlite("bring up to date"))?;
         }
-        Ok(Self { connection: Mutex::new(connection), appended: Notify::new(), path: path.to_owned() })
+        Ok(Self { connection: Grouped::new(connection), appended: Notify::new(), path: path.to_owned() })
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn connection(&self) -> Alone<'_> {
+        self.connection.alone()
     }
 
-    /// One transaction that writes.
-    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut connection = self.connection();
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite("write"))?;
-        let done = work(&transaction)?;
-        transaction.commit().map_err(sqlite("write"))?;
-        Ok(done)
+    /// One transaction that writes; what others write at the same time is committed with it.
+    fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.connection.write(work)
     }
 
     /// The same for a controller: refused if a newer epoch was taken.
-    fn act<T>(
-        &self,
-        epoch: Epoch,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    fn act<T>(&self, epoch: Epoch, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.write(|transaction| {
             epochs::fence(transaction, epoch)?;
             work(transaction)
