@@ -175,8 +175,9 @@ async fn killed_anywhere_it_converges() {
     let disturb = |step: &Planned| stop(&format!("{}/jobs", step.environment));
 
     // A first environment of each series, with as few modules as there can be.
-    let new = "{ name: new, odoo: { series: \"19.0\", modules: [] } }";
-    let old = "{ name: old, odoo: { series: \"14.0\", modules: [] } }";
+    // Their cores are written down: an even part would change with each new one and restart every role of all.
+    let new = "{ name: new, resources: { cpus: 2 }, odoo: { series: \"19.0\", modules: [] } }";
+    let old = "{ name: old, resources: { cpus: 2 }, odoo: { series: \"14.0\", modules: [] } }";
     // Long steps are killed in their middle too; at three moments in one series, at one in the other.
     let within = |step: &Planned, title: &str, moments: [u64; 3]| {
         let moments = if step.environment == "new" { &moments[..] } else { &moments[1..2] };
@@ -194,7 +195,7 @@ async fn killed_anywhere_it_converges() {
 
     // A third from a template that is there: killed at moments that fall into copying, configuring
     // and starting, wherever that is.
-    let third = "{ name: third, odoo: { series: \"19.0\", modules: [] } }";
+    let third = "{ name: third, resources: { cpus: 2 }, odoo: { series: \"19.0\", modules: [] } }";
     rig.declare(&[new, old, third]);
     kill_within(&rig, &APPLY, "copy template", Duration::from_millis(30));
     kill_within(&rig, &APPLY, "copy template", Duration::from_millis(200));
