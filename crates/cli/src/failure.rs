@@ -58,6 +58,12 @@ impl Failure {
         Self { code, id, message: message.into(), unchanged, next: next.into(), details: None }
     }
 
+    /// With another word of what is unchanged.
+    pub fn leaves(mut self, unchanged: &'static str) -> Self {
+        self.unchanged = unchanged;
+        self
+    }
+
     /// With more for scripts: one command prints one JSON object, so details go into it.
     pub fn with_details(mut self, details: serde_json::Value) -> Self {
         self.details = Some(details);

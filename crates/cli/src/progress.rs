@@ -73,6 +73,7 @@ pub fn details(step: &Step) -> Vec<String> {
             lines.push(format!("{name}: {value}"));
         }
     }
+    lines.push(format!("taking it back: {}", step.action.undo()));
     lines
 }
 

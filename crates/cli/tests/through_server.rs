@@ -189,6 +189,27 @@ async fn what_fails_in_the_server_fails_the_command() {
     said.fails(5, "E0943");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_in_part_is_no_success() {
+    let rig = Rig::new(Duration::ZERO).await;
+    // The third operation cannot be written down.
+    let store = rusqlite::Connection::open(rig.path("state/springtide.db")).unwrap();
+    let trigger = "CREATE TRIGGER third BEFORE INSERT ON operations WHEN (SELECT count(*) FROM operations) >= 2
+                   BEGIN SELECT RAISE(ABORT, 'scripted'); END";
+    store.execute_batch(trigger).unwrap();
+    let said = rig.run(&["apply", "--yes", "--json"]).await;
+    said.fails(1, "E0900");
+    let error = said.json()["error"].clone();
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with("operations 1, 2 came to an end, but dev was not begun: "), "{message}");
+    assert_eq!(error["unchanged"], "What was done stays done; the rest waits for approval.");
+    let records = rig.control.estate().store.operations(100).unwrap();
+    assert!(records.len() == 2 && records.iter().all(|it| it.outcome.as_deref() == Some("done")), "{records:?}");
+    store.execute_batch("DROP TRIGGER third").unwrap();
+    let said = rig.run(&["apply", "--yes", "--json"]).await;
+    assert_eq!((said.code, rig.begun()), (Some(0), 3), "{said:?}");
+}
+
 /// Lines of a child's stderr until one holds `word`.
 fn until(child: &mut Child, word: &str) -> BufReader<std::process::ChildStderr> {
     let mut lines = BufReader::new(child.stderr.take().unwrap());

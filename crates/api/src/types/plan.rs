@@ -92,6 +92,30 @@ pub struct PlanStepView {
     pub interruption_s: u32,
     /// Why it is needed.
     pub reason: String,
+    /// What takes it back.
+    pub undo: UndoView,
+}
+
+/// What takes a step back that was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UndoView {
+    /// Whether anything does.
+    pub is: Undo,
+    /// What, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+/// Whether a step can be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Undo {
+    /// `by` takes it back.
+    By,
+    /// It needs no taking back: it may be repeated, and what it leaves disturbs nothing.
+    Repeat,
+    /// Nothing takes it back.
+    PointOfNoReturn,
 }
 
 /// What a step does to those who work in the environment; the order is the order of harm.

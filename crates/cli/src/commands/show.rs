@@ -14,7 +14,7 @@ use crate::progress::details;
 pub fn show(cli: &Cli, planned: &Plan) {
     if cli.json {
         if planned.refusals.is_empty() {
-            printer::json(&json!({ "version": 1, "plan": planned }));
+            printer::json(&json!({ "version": 1, "plan": with_undo(planned) }));
         }
         return;
     }
@@ -38,6 +38,18 @@ pub fn show(cli: &Cli, planned: &Plan) {
         text.push_str(&format!("{name}\n  not declared, left alone\n"));
     }
     printer::data(&text);
+}
+
+/// The plan for scripts, where every step also says what takes it back. It is no part of the plan itself: plans
+/// are compared by all they hold.
+fn with_undo(planned: &Plan) -> serde_json::Value {
+    let mut told = json!(planned);
+    for (part, planned) in planned.environments.iter().enumerate() {
+        for (number, step) in planned.steps.iter().enumerate() {
+            told["environments"][part]["steps"][number]["undo"] = json!(step.action.undo());
+        }
+    }
+    told
 }
 
 fn head(planned: &Plan) -> String {
@@ -155,5 +167,12 @@ mod tests {
         let kinds: Vec<String> = disturbing(&planned).map(|(part, step)| row(Some(part), step)[0].1.clone()).collect();
         assert_eq!(kinds, ["DESTROY", "RESTART ~15 s", "RESTART ~5 s"]);
         assert!(head(&planned).contains("4 steps, 3 interrupt people, about 20 s in all"));
+        let told = with_undo(&planned);
+        let undo = |number: usize| told["environments"][0]["steps"][number]["undo"].clone();
+        assert_eq!(undo(0), json!({ "is": "by", "by": "the estate file as it was, applied" }));
+        assert_eq!(undo(3), json!({ "is": "point-of-no-return" }));
+        assert_eq!(serde_json::from_value::<Plan>(told).unwrap(), planned, "the rest is the plan");
+        let lines = details(&planned.environments[0].steps[3]);
+        assert_eq!(lines.last().map(String::as_str), Some("taking it back: not possible"));
     }
 }

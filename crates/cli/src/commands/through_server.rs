@@ -9,10 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use springtide_api::{ApproveRequest, Client, ClientError, EventView, OperationDetail, OperationState, PlanView};
+use springtide_api::{
+    ApproveRequest, Approved, Client, ClientError, EventView, NotBegun, OperationDetail, OperationState, PlanView,
+};
 use springtide_core::digest::Digest;
 use springtide_core::names::EnvironmentName;
 use springtide_core::plan::{Plan, explanation};
+use springtide_data::hash;
 use springtide_server::execute::{Progress as _, chain};
 use springtide_server::http::credentials::LOCAL_FILE;
 use springtide_server::locks::{self, ServerFile};
@@ -58,8 +61,7 @@ pub async fn apply(cli: &Cli, server: &ServerFile, saved: Option<&Plan>, yes: bo
     // Events first, so that none of what is begun is missed.
     let mut events = client.events(None).await.map_err(failure)?;
     let asked = ApproveRequest { plan: planned.id.clone(), environments: None };
-    let key = format!("apply-{}-{}-{}", std::process::id(), server.pid, planned.id);
-    let begun = client.approve(&asked, &key).await.map_err(failure)?.operations;
+    let Approved { operations: begun, not_begun } = client.approve(&asked, &key()?).await.map_err(failure)?;
     let mut following = Following::new(&planned, &begun, watch_for_stop_of_server(&begun)?);
     // In a task of its own: a wait that is given up must not begin its pauses anew.
     let (send, mut coming) = tokio::sync::mpsc::channel(16);
@@ -82,11 +84,31 @@ pub async fn apply(cli: &Cli, server: &ServerFile, saved: Option<&Plan>, yes: bo
     let Following { ended, terminal, .. } = following;
     drop(terminal);
     outcome(&ended)?;
+    if let Some(left) = not_begun {
+        return Err(incomplete(left, &begun));
+    }
     match cli.json {
         true => answer(&begun, &planned),
         false => where_it_is(cli, &open(cli)?, &checked)?,
     }
     Ok(0)
+}
+
+/// Names this request. Answers are kept for a day, in which pids and plans come again: a name that came again
+/// would be given the old answer, and nothing would be done.
+fn key() -> Result<String, Failure> {
+    let random: [u8; 16] = hash::random().map_err(|error| {
+        Failure::new(code::FAILED, "E0900", error.to_string(), NOTHING, "springtide doctor, then the same again")
+    })?;
+    Ok(format!("apply-{:032x}", u128::from_le_bytes(random)))
+}
+
+/// The failure of an approval that was begun in part, after that part came to its end.
+fn incomplete(left: NotBegun, begun: &[u64]) -> Failure {
+    let NotBegun { environments, mut why } = left;
+    why.detail =
+        format!("{} came to an end, but {} was not begun: {}", named(begun), environments.join(", "), why.detail);
+    failure(ClientError::Refused(Box::new(why))).leaves("What was done stays done; the rest waits for approval.")
 }
 
 fn answer(operations: &[u64], planned: &Plan) {
@@ -292,6 +314,13 @@ fn outcome(ended: &[OperationDetail]) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_two_requests_have_one_name() {
+        let keys: std::collections::BTreeSet<String> = (0..100).map(|_| key().unwrap()).collect();
+        assert_eq!(keys.len(), 100, "of one process, one server and one plan");
+        assert!(keys.iter().all(|key| key.len() == "apply-".len() + 32));
+    }
 
     #[test]
     fn operations_are_named() {

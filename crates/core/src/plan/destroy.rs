@@ -154,6 +154,7 @@ mod tests {
     use crate::layout::Slot;
     use crate::lint::lint;
     use crate::observe::{Observed, WorkloadObservation};
+    use crate::plan::Undo;
 
     fn name() -> EnvironmentName {
         "prod".parse().expect("it is a name")
@@ -215,6 +216,11 @@ mod tests {
         assert!(at("record") < at("remove prod/web"));
         assert_eq!(titles.last().map(String::as_str), Some("free slot 3"));
         assert_eq!(lint(&plan), Vec::<String>::new());
+        // Up to the record everything can be taken back, and from there on nothing.
+        for (number, step) in plan.steps().enumerate() {
+            let lost = step.action.undo() == Undo::PointOfNoReturn;
+            assert_eq!(lost, number >= at("record"), "{}", titles[number]);
+        }
 
         let refused = destroy(&seen(WorkloadState::Stopped, None), &name(), Some(Stage::Production), Some(backup));
         assert_eq!(refused.refusals[0].code, "E0809");

@@ -18,7 +18,7 @@ pub mod wanted;
 
 pub use codes::{EXPLANATIONS, explanation};
 pub use commands::COMMANDS;
-pub use step::{Action, EnvironmentPlan, Plan, Refusal, Risk, Step};
+pub use step::{Action, EnvironmentPlan, Plan, Refusal, Risk, Step, Undo};
 
 use std::borrow::Cow;
 

@@ -27,6 +27,30 @@ pub enum Risk {
     Destructive,
 }
 
+/// What takes a step back that was done, declared for every kind of step.
+///
+/// A step that was cut off needs none of this: it is repeated, by the next plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "is", content = "by")]
+pub enum Undo {
+    /// This takes it back.
+    By(&'static str),
+    /// It needs no taking back: it may be repeated, and what it leaves disturbs nothing.
+    Repeat,
+    /// Nothing takes it back.
+    PointOfNoReturn,
+}
+
+impl std::fmt::Display for Undo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Undo::By(what) => write!(f, "by {what}"),
+            Undo::Repeat => f.write_str("not needed, what it leaves disturbs nothing"),
+            Undo::PointOfNoReturn => f.write_str("not possible"),
+        }
+    }
+}
+
 /// One thing to do, specific enough that only one result is right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "do")]
@@ -164,7 +188,39 @@ pub enum Action {
     },
 }
 
+/// What takes back a change to what runs.
+const AS_BEFORE: &str = "the estate file as it was, applied";
+/// What takes back what an environment is given.
+const DESTROY: &str = "springtide destroy";
+/// What takes back what `destroy` does before it is recorded.
+const APPLY: &str = "springtide apply";
+
 impl Action {
+    /// What takes it back. Total: a new kind of step has to say it.
+    pub fn undo(&self) -> Undo {
+        match self {
+            // Kept once they are there, and used by whoever comes.
+            Action::EnsureAuthority | Action::EnsureCertificate { .. } | Action::BuildTemplate { .. } => Undo::Repeat,
+            Action::ReserveSlot { .. } | Action::EnsureSecrets { .. } | Action::CopyTemplate { .. } => {
+                Undo::By(DESTROY)
+            }
+            Action::EnsureWorkload { .. } | Action::ConfigureDatabase { .. } | Action::EnsureRoute { .. } => {
+                Undo::By(AS_BEFORE)
+            }
+            // Values that somebody set by hand are not kept anywhere.
+            Action::ResetSettings { .. } => Undo::PointOfNoReturn,
+            // Odoo has no way back from an installed module that keeps the data.
+            Action::InstallModules { .. } => Undo::PointOfNoReturn,
+            Action::Verify { .. } | Action::FinalBackup { .. } => Undo::Repeat,
+            Action::RemoveRoute { .. } | Action::StopWorkload { .. } => Undo::By(APPLY),
+            Action::RecordDestruction { .. }
+            | Action::RemoveWorkload { .. }
+            | Action::RemoveVolumes { .. }
+            | Action::RemoveSecrets { .. }
+            | Action::Forget { .. } => Undo::PointOfNoReturn,
+        }
+    }
+
     /// The verb and object, for tables and logs.
     pub fn title(&self) -> String {
         match self {
@@ -268,5 +324,83 @@ impl Plan {
     /// All steps in the order they are executed.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.environments.iter().flat_map(|planned| &planned.steps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::role::Role;
+
+    /// One step of every kind.
+    fn all() -> Vec<Action> {
+        let environment: EnvironmentName = "prod".parse().expect("it is a name");
+        let of = || environment.clone();
+        let id = || WorkloadId::of(&environment, Role::Web);
+        let digest = Digest::of_bytes(b"x");
+        let (slot, series) = (Slot(1), "19.0".parse::<Series>().expect("it is a series"));
+        let (key, host) = (String::from("k"), "prod.example".parse::<HostName>().expect("it is a name"));
+        vec![
+            Action::EnsureAuthority,
+            Action::ReserveSlot { environment: of(), slot, series },
+            Action::EnsureSecrets { environment: of() },
+            Action::EnsureCertificate { environment: of(), host },
+            Action::BuildTemplate { key: key.clone(), series, modules: Vec::new(), demo: false },
+            Action::CopyTemplate { environment: of(), key },
+            Action::EnsureWorkload { id: id(), digest },
+            Action::ConfigureDatabase { environment: of(), fingerprint: digest },
+            Action::ResetSettings { environment: of(), settings: Vec::new() },
+            Action::InstallModules { environment: of(), modules: Vec::new() },
+            Action::EnsureRoute { environment: of(), digest },
+            Action::Verify { environment: of() },
+            Action::RemoveRoute { environment: of() },
+            Action::StopWorkload { id: id() },
+            Action::FinalBackup { environment: of(), folder: "/b".into() },
+            Action::RecordDestruction { environment: of(), proof: Proof::NotProduction },
+            Action::RemoveWorkload { id: id() },
+            Action::RemoveVolumes { environment: of() },
+            Action::RemoveSecrets { environment: of() },
+            Action::Forget { environment: of(), slot },
+        ]
+    }
+
+    #[test]
+    fn every_kind_of_step_declares_what_takes_it_back() {
+        let told: Vec<String> = all().iter().map(|action| format!("{}: {}", kind(action), action.undo())).collect();
+        let expected = [
+            "ensure-authority: not needed, what it leaves disturbs nothing",
+            "reserve-slot: by springtide destroy",
+            "ensure-secrets: by springtide destroy",
+            "ensure-certificate: not needed, what it leaves disturbs nothing",
+            "build-template: not needed, what it leaves disturbs nothing",
+            "copy-template: by springtide destroy",
+            "ensure-workload: by the estate file as it was, applied",
+            "configure-database: by the estate file as it was, applied",
+            "reset-settings: not possible",
+            "install-modules: not possible",
+            "ensure-route: by the estate file as it was, applied",
+            "verify: not needed, what it leaves disturbs nothing",
+            "remove-route: by springtide apply",
+            "stop-workload: by springtide apply",
+            "final-backup: not needed, what it leaves disturbs nothing",
+            "record-destruction: not possible",
+            "remove-workload: not possible",
+            "remove-volumes: not possible",
+            "remove-secrets: not possible",
+            "forget: not possible",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_step_says_nothing_of_it_in_what_plans_are_compared_by() {
+        let step = Step::quiet(Action::EnsureAuthority, "because");
+        let json = serde_json::to_value(&step).expect("it can be written");
+        assert!(json.get("undo").is_none() && json["action"].get("undo").is_none(), "{json}");
+    }
+
+    fn kind(action: &Action) -> String {
+        let json = serde_json::to_value(action).expect("it can be written");
+        json["do"].as_str().expect("it has a kind").to_owned()
     }
 }

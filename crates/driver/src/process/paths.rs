@@ -74,6 +74,9 @@ impl Paths {
     pub fn supervisor_record(&self) -> PathBuf {
         self.state.join("supervisor.json")
     }
+    pub fn server_log(&self) -> PathBuf {
+        self.state.join("server.log")
+    }
     pub fn supervisor_log(&self) -> PathBuf {
         self.state.join("supervisor.log")
     }

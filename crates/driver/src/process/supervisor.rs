@@ -91,7 +91,11 @@ async fn serve(paths: Paths) -> io::Result<()> {
                 // Out of descriptors, most likely: others will be closed.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             },
-            _ = rotate.tick() => drop(super::logs::rotate(&paths.supervisor_log())),
+            // A server writes only to what it was given as standard error; where that is this file, somebody has
+            // to keep it short, and we are always there.
+            _ = rotate.tick() => for log in [paths.supervisor_log(), paths.server_log()] {
+                let _ = super::logs::rotate(&log);
+            },
             () = supervisor.end.notified() => break,
         }
     }

@@ -34,6 +34,37 @@ async fn a_log_is_rotated_while_its_writer_goes_on() {
 }
 
 /// Files and sockets below `path` that a user without any of our groups can open.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_server_is_kept_short_too() {
+    with_driver("server-log", async |driver: Driven, state: PathBuf| {
+        std::fs::create_dir_all(&state).unwrap();
+        let (log, kept) = (state.join("server.log"), state.join("server.log.1"));
+        std::fs::write(&log, vec![b'x'; 17_000_000]).unwrap();
+        std::fs::set_permissions(&log, std::fs::Permissions::from_mode(0o600)).unwrap();
+        driver.supervisor_pid().await.unwrap();
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |it| it.len());
+        until("it is rotated", 10, async || size(&kept) == 17_000_000 && size(&log) == 0).await;
+        assert_eq!(std::fs::metadata(&kept).unwrap().mode() & 0o777, 0o600);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_shows_in_the_mark_at_once() {
+    with_driver("mark", async |driver: Driven, _| {
+        let one = workload(948, "exec sleep 1000");
+        driver.ensure_workload(&one, Generation(1)).await.unwrap();
+        driver.wait_ready(&one.spec.id).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let idle = driver.mark().expect("it marks");
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        assert_eq!(driver.mark(), Some(idle), "nothing changes while nothing does");
+        murder(seen(&driver).await.pid.unwrap());
+        until("the mark differs", 1, async || driver.mark() != Some(idle)).await;
+    })
+    .await;
+}
+
 fn open_to_strangers(path: &Path) -> Vec<PathBuf> {
     let meta = std::fs::symlink_metadata(path).unwrap();
     match (meta.is_dir(), meta.mode()) {

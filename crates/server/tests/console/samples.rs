@@ -334,6 +334,7 @@ pub fn plan_step(title: &str, risk: Risk, interruption_s: u32, reason: &str) -> 
         risk,
         interruption_s,
         reason: reason.into(),
+        undo: UndoView { is: Undo::Repeat, by: None },
     }
 }
 

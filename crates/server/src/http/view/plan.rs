@@ -1,6 +1,8 @@
 //! Plans on the wire.
 
-use springtide_api::{EnvironmentPlanView, PlanStepView, PlanSummary, PlanView, RefusalView, Risk, Verdict};
+use springtide_api::{
+    EnvironmentPlanView, PlanStepView, PlanSummary, PlanView, RefusalView, Risk, Undo, UndoView, Verdict,
+};
 use springtide_core::plan::{self as core, EnvironmentPlan, Step};
 
 use crate::control::{self, Snapshot};
@@ -83,5 +85,14 @@ fn step(step: &Step) -> PlanStepView {
         risk,
         interruption_s: step.interruption_s,
         reason: step.reason.clone().into_owned(),
+        undo: undo(step.action.undo()),
+    }
+}
+
+fn undo(undo: core::Undo) -> UndoView {
+    match undo {
+        core::Undo::By(what) => UndoView { is: Undo::By, by: Some(what.to_owned()) },
+        core::Undo::Repeat => UndoView { is: Undo::Repeat, by: None },
+        core::Undo::PointOfNoReturn => UndoView { is: Undo::PointOfNoReturn, by: None },
     }
 }
