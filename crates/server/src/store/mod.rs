@@ -199,13 +199,15 @@ impl Store {
         // that cannot be made here is told by SQLite itself, with its code.
         let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let connection = Connection::open(path).map_err(sqlite("open"))?;
-        let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;";
-        connection.execute_batch(pragmas).map_err(sqlite("open"))?;
+        connection.execute_batch("PRAGMA busy_timeout = 5000").map_err(sqlite("open"))?;
         let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite("read"))?;
         let ours = VERSIONS.len() as i64;
         if found > ours {
             return Err(StoreError::Newer { found, ours });
         }
+        // The first of these writes the file, so a newer one must have been refused before.
+        let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
+        connection.execute_batch(pragmas).map_err(sqlite("open"))?;
         for (number, change) in (1..).zip(VERSIONS).skip(usize::try_from(found).unwrap_or_default()) {
             let step = format!("BEGIN IMMEDIATE; {change} PRAGMA user_version = {number}; COMMIT;");
             connection.execute_batch(&step).map_err(sqlite("bring up to date"))?;
