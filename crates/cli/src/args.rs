@@ -321,12 +321,18 @@ pub enum RehearseCommand {
         /// Which environment
         #[arg(long = "env", value_name = "ENVIRONMENT")]
         environment: EnvironmentName,
-        /// Where to write the parameters
-        #[arg(short, long, default_value = "plant.json")]
+        /// Where to write the parameters, as YAML
+        #[arg(short, long, default_value = "plant.yaml")]
         out: PathBuf,
-        /// Requests of each kind
+        /// Where to write what was measured, as a page in Markdown
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+        /// Acts of each kind, one after another
         #[arg(long, default_value_t = 60)]
         requests: u32,
+        /// Seconds for each place where the model is compared; each number of a sweep has a third
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
         /// Also on production, if its file allows it
         #[arg(long)]
         i_know: bool,

@@ -1,4 +1,4 @@
-//! Throughput and P95 of a number of workers, a mix and a rate; and the knee.
+//! Throughput, median and P95 of a number of workers, a mix and a rate; and the knee.
 //!
 //! The workers and what is inside become one server whose speed depends on how many are there
 //! ([`super::network`]); arrivals wait in front of it. A request that finds n others waits for those
@@ -40,7 +40,9 @@ pub struct Prediction {
     pub throughput: f64,
     /// Most that this many workers could carry of this mix, per second.
     pub capacity: f64,
-    /// P95 of each class in seconds, in the order of the mix; none if the queue grows without end.
+    /// Median of each class in seconds, in the order of the mix; none if the queue grows without end.
+    pub p50: Option<Vec<f64>>,
+    /// P95, as the median.
     pub p95: Option<Vec<f64>>,
     /// By how many seconds the wait grows with every second, if it does.
     pub growth: f64,
@@ -62,7 +64,7 @@ impl Plant {
         // Close to its end a queue is so long that no run is long enough to see its P95.
         if rate >= capacity * 0.999 {
             let growth = (rate / capacity - 1.0).max(0.0);
-            return Some(Prediction { throughput: rate.min(capacity), capacity, p95: None, growth });
+            return Some(Prediction { throughput: rate.min(capacity), capacity, p50: None, p95: None, growth });
         }
         // How often so many are there: births at `rate`, deaths at the speed of as many as have a worker.
         let mut shares = vec![1.0];
@@ -77,12 +79,29 @@ impl Plant {
             }
         }
         shares.iter_mut().for_each(|share| *share /= sum);
-        let p95 = mix.iter().map(|load| self.p95(load, &mean, &shares, &speeds)).collect();
-        Some(Prediction { throughput: rate, capacity, p95: Some(p95), growth: 0.0 })
+        let times: Vec<_> = mix.iter().map(|load| Times::of(load, &mean, &shares, &speeds)).collect();
+        let at = |share: f64| Some(times.iter().map(|times| times.quantile(share)).collect());
+        Some(Prediction { throughput: rate, capacity, p50: at(0.5), p95: at(0.95), growth: 0.0 })
     }
 
-    /// The P95 of one class, by the shares of how many an arrival finds.
-    fn p95(&self, load: &Load, mean: &Demand, shares: &[f64], speeds: &[f64]) -> f64 {
+    /// The fewest workers that carry 95 % of the most that any number up to `most` carries of this mix.
+    pub fn knee(&self, mix: &[Load], most: u32) -> Option<u32> {
+        let mean = mean(mix)?;
+        let speed = |n: u32| plant_throughput(&mean, &self.law, self.processors, n);
+        let best = (1..=most.max(1)).map(speed).fold(0.0, f64::max);
+        (1..=most.max(1)).find(|workers| speed(*workers) >= 0.95 * best)
+    }
+}
+
+/// How long one class takes: a log-normal for each number that an arrival finds, with how often it does.
+struct Times {
+    parts: Vec<(f64, LogNormal)>,
+    /// A beginning for the search of quantiles.
+    alone: f64,
+}
+
+impl Times {
+    fn of(load: &Load, mean: &Demand, shares: &[f64], speeds: &[f64]) -> Times {
         let workers = speeds.len() - 1;
         let part = load.demand.alone() / mean.alone();
         let sigma = load.demand.sigma;
@@ -99,24 +118,21 @@ impl Plant {
                 (*share, LogNormal::of_moments(service + wait, variance.max(1e-18)))
             })
             .collect();
-        let below = |time: f64| parts.iter().map(|(share, times)| share * times.share_below(time)).sum::<f64>();
-        let (mut low, mut high) = (0.0, load.demand.alone());
-        while below(high) < 0.95 && high < 1e9 {
+        Times { parts, alone: load.demand.alone() }
+    }
+
+    /// The time that this share does not exceed.
+    fn quantile(&self, share: f64) -> f64 {
+        let below = |time: f64| self.parts.iter().map(|(part, times)| part * times.share_below(time)).sum::<f64>();
+        let (mut low, mut high) = (0.0, self.alone);
+        while below(high) < share && high < 1e9 {
             high *= 2.0;
         }
         for _ in 0..100 {
             let middle = (low + high) / 2.0;
-            if below(middle) < 0.95 { low = middle } else { high = middle }
+            if below(middle) < share { low = middle } else { high = middle }
         }
         high
-    }
-
-    /// The fewest workers that carry 95 % of the most that any number up to `most` carries of this mix.
-    pub fn knee(&self, mix: &[Load], most: u32) -> Option<u32> {
-        let mean = mean(mix)?;
-        let speed = |n: u32| plant_throughput(&mean, &self.law, self.processors, n);
-        let best = (1..=most.max(1)).map(speed).fold(0.0, f64::max);
-        (1..=most.max(1)).find(|workers| speed(*workers) >= 0.95 * best)
     }
 }
 
@@ -164,7 +180,9 @@ mod tests {
     fn an_idle_plant_shows_the_distribution_of_the_class_itself() {
         let plant = Plant { processors: Processors::Shared(2), law: FREE };
         let mix = [Load { demand: demand(0.2, 0.1, 0.02, 0.4), rate: 1e-6 }];
-        let p95 = plant.predict(4, &mix).unwrap().p95.unwrap()[0];
+        let found = plant.predict(4, &mix).unwrap();
+        let (p50, p95) = (found.p50.unwrap()[0], found.p95.unwrap()[0]);
+        assert!((p50 / (0.32 * f64::exp(-0.08)) - 1.0).abs() < 0.001, "{p50}");
         let known = 0.32 * f64::exp(-0.08 + 0.4 * 1.644_854);
         assert!((p95 / known - 1.0).abs() < 0.001, "{p95} {known}");
     }

@@ -422,8 +422,8 @@ pub const COMMANDS: &[Explanation] = &[
     row(
         "E0974",
         "the plant cannot be calibrated",
-        "A class did not act, a process ended while its processor time was measured, or the parameter file is damaged or \
-         of another form. No parameters were changed.",
+        "A class did not act, a process ended while its processor time was measured, or a file cannot be written, is damaged \
+         or of another form. Files are tried before anything is measured; what was measured before a failure is in them.",
     ),
     row(
         "E0975",

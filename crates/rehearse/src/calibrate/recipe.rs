@@ -1,29 +1,32 @@
-//! The recipe: one client per class, then a sweep of clients, on one environment.
+//! The recipe, on one environment: one client per class, a sweep of clients, the fit; then pickers on few and on
+//! many products, the places of the grid, and other numbers of web workers.
 //!
-//! Of the recipe's six steps this does the demands of each class (processor time per act of Odoo and of
-//! PostgreSQL, the spread of latencies, retries) and the sweep. Speed of the disk's fsync, boot times and
-//! memory per worker are not measured here and are not in the model.
+//! Speed of the disk's fsync, boot times and memory per worker are not measured here and are not in the model.
 //!
-//! Acts are closed-loop: the next begins when the last ended. That is right for demands, and for nothing
-//! that people feel; promises are judged by the open loop only.
-//!
-//! Rule: what ran beside is subtracted: processor time is measured without load first. An act that failed
-//! is said, and a class without a done act is an error.
+//! Rule: what ran beside is subtracted, and what an act leaves behind is waited for: processor time is measured
+//! without load first, and no step begins while the job queue still works. An act that failed is said. What was
+//! measured is in the results as soon as its step ends, so that nothing is lost when a later one fails.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use springtide_capacity::plant::lognormal::LogNormal;
+use springtide_capacity::plant::predict::Load;
 use springtide_capacity::plant::usl::{Point, Usl};
-use springtide_capacity::plant::{Demand, Processors, law};
+use springtide_capacity::plant::{Processors, law};
 
-use super::file::{ClassFit, FORM, PlantFile};
+use super::acts::{self, Numbers, Tally};
+use super::crew::Crew;
+use super::file::PlantFile;
+use super::grid::compare;
+use super::inside::Inside;
 use super::machine::Machine;
-use super::{CalibrateError, cpu};
+use super::places::{self, Mix};
+use super::results::{Crowd, Ended, Fit, Hot, Knee, Results, measured_knee};
+use super::{CalibrateError, demands};
 use crate::class::Class;
 use crate::faults::Victim;
-use crate::generator::{Arrival, Outcome, Traffic};
+use crate::generator::Traffic;
+use crate::traffic::Walk;
 
 /// The environment that is measured.
 pub struct Subject {
@@ -31,12 +34,16 @@ pub struct Subject {
     pub environment: String,
     /// What an act does with it.
     pub traffic: Arc<dyn Traffic>,
-    /// Odoo's processes (all roles), by their topmost.
-    pub app: Vec<Victim>,
+    /// What else is known of it.
+    pub inside: Arc<dyn Inside>,
+    /// Odoo's processes that answer people, by their topmost.
+    pub front: Vec<Victim>,
+    /// Odoo's other processes: jobs and scheduled actions.
+    pub behind: Vec<Victim>,
     /// PostgreSQL's, and the pooler's: what the database side costs.
     pub db: Vec<Victim>,
-    /// Web workers.
-    pub workers: u32,
+    /// The web workers.
+    pub crew: Crew,
     /// The processors as they are given to Odoo and PostgreSQL.
     pub processors: Processors,
     /// The machine, with versions.
@@ -48,173 +55,234 @@ pub struct Subject {
 pub struct Amount {
     /// Classes, each with one client.
     pub classes: Vec<Class>,
-    /// Acts of each.
+    /// Acts of each; of messages that make several jobs a third.
     pub acts: u32,
     /// How long processor time without load is measured.
     pub idle: Duration,
-    /// The class of the sweep; one of `classes`.
+    /// The class of the sweeps of clients and of workers; one of `classes`.
     pub swept: Class,
     /// Clients at once.
     pub clients: Vec<u32>,
-    /// How long each number of clients acts.
+    /// Hot products; the last number is also swept with acts that never meet.
+    pub hot: Vec<u32>,
+    /// Web workers.
+    pub workers: Vec<u32>,
+    /// How long each number of a sweep is kept up.
     pub each: Duration,
+    /// Mixes of the grid.
+    pub mixes: Vec<Mix>,
+    /// Their rates, as shares of what the plant carries.
+    pub shares: Vec<f64>,
+    /// How long each place of the grid is measured.
+    pub place: Duration,
     /// The seed of what acts choose.
     pub seed: u64,
 }
 
-/// Processor time per second without load.
-#[derive(Debug, Clone, Copy)]
-struct Idle {
-    app: f64,
-    db: f64,
+/// How long new workers are warmed.
+const WARM_CREW: Duration = Duration::from_secs(6);
+
+impl Results {
+    /// Nothing measured yet. `made` is the time of day in seconds since 1970, `command` what was asked.
+    pub fn new(subject: &Subject, amount: &Amount, made: i64, command: String) -> Results {
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        Results {
+            made,
+            command,
+            environment: subject.environment.clone(),
+            machine: subject.machine.clone(),
+            processors: subject.processors,
+            workers: subject.crew.at_first(),
+            load: load.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(f64::NAN),
+            ended: Ended::GoesOn,
+            took: 0.0,
+            idle: None,
+            classes: Default::default(),
+            swept: amount.swept,
+            sweep: Vec::new(),
+            fit: None,
+            hot: Vec::new(),
+            spots: Vec::new(),
+            crews: Vec::new(),
+            comparison: None,
+            notes: Vec::new(),
+        }
+    }
 }
 
-/// Measures everything and fits. `say` hears what is being done. `made` is the time of day in seconds
-/// since 1970.
+/// Hears what is being done, and is given the results behind every step.
+pub trait Listener: Send {
+    /// What begins now.
+    fn say(&mut self, text: String);
+    /// What there is so far.
+    ///
+    /// # Errors
+    /// It could not be kept; nothing more is measured then.
+    fn keep(&mut self, results: &Results) -> Result<(), CalibrateError>;
+}
+
+/// Measures everything, fits and compares. Whoever drops the future keeps the results; web workers are put back
+/// when `subject` is dropped as well.
 ///
 /// # Errors
-/// A class of which no act is done, processes that end meanwhile, or a sweep that cannot be fitted.
+/// A class of which no act is done, processes that end meanwhile, a sweep that cannot be fitted, or a listener that
+/// cannot keep the results. What was measured before is in `results`.
 pub async fn run(
     subject: &Subject,
     amount: &Amount,
-    made: i64,
-    mut say: impl FnMut(String) + Send,
-) -> Result<PlantFile, CalibrateError> {
+    results: &mut Results,
+    listener: &mut dyn Listener,
+) -> Result<(), CalibrateError> {
     if !amount.classes.contains(&amount.swept) {
         return Err(CalibrateError::Measure(format!("{} is swept and must be measured as well", amount.swept)));
     }
-    say("processor time without load".into());
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split_whitespace().next().unwrap_or("unknown").to_owned();
-    let idle = idle(subject, amount.idle).await?;
-    let mut classes = BTreeMap::new();
-    for class in &amount.classes {
-        say(format!("{class}: {} acts, one after another", amount.acts));
-        classes.insert(*class, class_fit(subject, amount, *class, idle).await?);
-    }
-    let mut sweep = Vec::new();
-    for clients in &amount.clients {
-        say(format!("{}: {clients} at once for {} s", amount.swept, amount.each.as_secs()));
-        let throughput = closed(subject, amount, *clients).await?;
-        sweep.push(Point { at_once: f64::from(*clients), throughput });
-    }
-    let demand = classes[&amount.swept].demand;
-    let law = law::fit(&demand, subject.processors, subject.workers, &sweep)
-        .ok_or_else(|| CalibrateError::Measure("the sweep has no throughput to fit".into()))?;
-    let mut notes = vec![format!(
-        "without load: {:.1} % of a core for Odoo, {:.1} % for PostgreSQL; subtracted",
-        100.0 * idle.app,
-        100.0 * idle.db
-    )];
-    // What waits for a processor that others use looks like waiting that needs none.
-    notes.push(format!(
-        "load average of the machine when it began: {load}; above 0.5 times are those of a busy machine"
-    ));
-    let sweep_law = Usl::fit(&sweep);
-    if sweep_law.is_none() {
-        notes.push("the sweep has fewer than three different numbers of clients, so it has no law of its own".into());
-    }
-    Ok(PlantFile {
-        form: FORM,
-        made,
-        environment: subject.environment.clone(),
-        machine: subject.machine.clone(),
-        workers: subject.workers,
-        processors: subject.processors,
-        law,
-        sweep_law,
-        classes,
-        swept: amount.swept,
-        sweep,
-        notes,
-    })
+    let numbers = Numbers::new(results.made);
+    let mut run = Run { subject, amount, results, listener, numbers, begun: Instant::now() };
+    run.classes().await?;
+    run.sweep().await?;
+    run.hot().await?;
+    run.places().await?;
+    run.crews().await?;
+    run.results.ended = Ended::Whole;
+    run.keep()
 }
 
-async fn idle(subject: &Subject, time: Duration) -> Result<Idle, CalibrateError> {
-    let (app, db, begun) = (cpu::seconds(&subject.app)?, cpu::seconds(&subject.db)?, Instant::now());
-    tokio::time::sleep(time).await;
-    let took = begun.elapsed().as_secs_f64().max(1e-3);
-    let share = |before: f64, after: f64| ((after - before) / took).max(0.0);
-    Ok(Idle { app: share(app, cpu::seconds(&subject.app)?), db: share(db, cpu::seconds(&subject.db)?) })
+/// A calibration under way.
+pub(super) struct Run<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) amount: &'a Amount,
+    pub(super) results: &'a mut Results,
+    listener: &'a mut dyn Listener,
+    pub(super) numbers: Numbers,
+    begun: Instant,
 }
 
-/// Numbers of acts of a calibration begin here, so that their keys are not those of a run's first acts.
-const FIRST: u64 = 1 << 40;
-
-fn arrival(class: Class, number: u64, seed: u64) -> Arrival {
-    // SplitMix64: neighbours get seeds that have nothing in common.
-    let mut mixed = seed.wrapping_add(number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    Arrival { class, number: FIRST + number, seed: mixed ^ (mixed >> 31), due: tokio::time::Instant::now() }
-}
-
-async fn class_fit(subject: &Subject, amount: &Amount, class: Class, idle: Idle) -> Result<ClassFit, CalibrateError> {
-    // Caches are warm and sessions open when measuring begins.
-    for number in 0..3 {
-        subject.traffic.act(&arrival(class, number, amount.seed)).await;
+impl Run<'_> {
+    pub(super) fn say(&mut self, text: String) {
+        self.listener.say(text);
     }
-    let (app, db, begun) = (cpu::seconds(&subject.app)?, cpu::seconds(&subject.db)?, Instant::now());
-    let (mut times, mut retried, mut why) = (Vec::new(), 0_u32, String::new());
-    for number in 0..u64::from(amount.acts) {
-        let since = Instant::now();
-        match subject.traffic.act(&arrival(class, 3 + number, amount.seed)).await {
-            Outcome::Done { retries } => {
-                times.push(since.elapsed().as_secs_f64());
-                retried += retries;
+
+    pub(super) fn keep(&mut self) -> Result<(), CalibrateError> {
+        self.results.took = self.begun.elapsed().as_secs_f64();
+        self.listener.keep(self.results)
+    }
+
+    async fn sweep(&mut self) -> Result<(), CalibrateError> {
+        let (class, workers) = (self.amount.swept, self.results.workers);
+        for clients in &self.amount.clients {
+            self.say(format!("{class}: {clients} at once for {} s", self.amount.each.as_secs()));
+            let crowd = self.crowd(class, workers, *clients, self.amount.each).await?;
+            if crowd.done == 0 {
+                return Err(CalibrateError::Measure(format!("no act was done with {clients} clients at once")));
             }
-            Outcome::Refused { reason, .. } | Outcome::Failed { reason, .. } | Outcome::Unknown { reason } => {
-                why = reason;
-            }
+            self.results.sweep.push(crowd);
+            self.keep()?;
         }
+        let points = self.results.sweep.iter();
+        let points = points.map(|it| Point { at_once: f64::from(it.clients), throughput: it.throughput });
+        let points: Vec<Point> = points.collect();
+        let demand = self.results.classes[&class].demand;
+        let law = law::fit(&demand, self.subject.processors, workers, &points)
+            .ok_or_else(|| CalibrateError::Measure("the sweep has no throughput to fit".into()))?;
+        self.results.fit = Some(Fit { law, sweep_law: Usl::fit(&points) });
+        self.keep()
     }
-    let took = begun.elapsed().as_secs_f64();
-    let app = (cpu::seconds(&subject.app)? - app - idle.app * took).max(0.0);
-    let db = (cpu::seconds(&subject.db)? - db - idle.db * took).max(0.0);
-    let done = times.len() as u32;
-    let Some(shape) = LogNormal::fit(&times) else {
-        return Err(CalibrateError::Measure(format!("{class}: {done} of {} acts were done; {why}", amount.acts)));
-    };
-    let tries = f64::from(done + retried) / f64::from(done);
-    // Failed acts cost processor time as well, so it is divided among all.
-    let per_try = f64::from(amount.acts) * tries;
-    let (app, db) = (app / per_try, db / per_try);
-    let mean = times.iter().sum::<f64>() / times.len() as f64;
-    let wait = (mean - (app + db) * tries).max(0.0);
-    times.sort_by(f64::total_cmp);
-    let quantile = |share: f64| times[((times.len() as f64 * share).ceil() as usize).clamp(1, times.len()) - 1];
-    Ok(ClassFit {
-        demand: Demand { app, db, wait, sigma: shape.sigma, retries: tries - 1.0 },
-        done,
-        failed: amount.acts - done,
-        p50: quantile(0.5),
-        p95: quantile(0.95),
-    })
-}
 
-/// Acts per second of so many clients, each of which begins its next act when its last has ended.
-async fn closed(subject: &Subject, amount: &Amount, clients: u32) -> Result<f64, CalibrateError> {
-    let numbers = Arc::new(std::sync::atomic::AtomicU64::new(u64::from(clients) << 24));
-    let begun = Instant::now();
-    let mut running = tokio::task::JoinSet::new();
-    for _ in 0..clients {
-        let (traffic, numbers) = (subject.traffic.clone(), numbers.clone());
-        let (class, seed, each) = (amount.swept, amount.seed, amount.each);
-        running.spawn(async move {
-            let mut done = 0_u32;
-            while begun.elapsed() < each {
-                let number = numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                done += u32::from(matches!(traffic.act(&arrival(class, number, seed)).await, Outcome::Done { .. }));
-            }
-            done
-        });
+    async fn crowd(
+        &mut self,
+        class: Class,
+        workers: u32,
+        clients: u32,
+        each: Duration,
+    ) -> Result<Crowd, CalibrateError> {
+        let block = self.numbers.block();
+        let seed = self.amount.seed;
+        let tally: Tally = acts::clients(&self.subject.traffic, class, block, clients, each, seed).await?;
+        let log = self.cost(class, block, tally.done()).await?;
+        Ok(Crowd {
+            workers,
+            clients,
+            log,
+            throughput: tally.throughput(),
+            done: tally.done(),
+            failed: tally.failed,
+            p50: tally.quantile(0.5),
+            p95: tally.quantile(0.95),
+            client_retries: tally.client_retries,
+            reasons: tally.reasons,
+        })
     }
-    let mut done = 0;
-    while let Some(ended) = running.join_next().await {
-        done += ended.map_err(|why| CalibrateError::Measure(format!("a client broke down: {why}")))?;
+
+    async fn hot(&mut self) -> Result<(), CalibrateError> {
+        let workers = self.results.workers;
+        // As many pickers as can be served at the same time, and some who wait for them.
+        let clients = workers + 2;
+        let mut walks: Vec<(u32, bool)> = self.amount.hot.iter().map(|count| (*count, false)).collect();
+        walks.extend(self.amount.hot.last().map(|count| (*count, true)));
+        for (products, apart) in walks {
+            let how = if apart { ", never two at once on one" } else { "" };
+            self.say(format!("scan: {clients} pickers on {products} products{how}"));
+            let walk = if apart { Walk::Apart(products) } else { Walk::Even(products) };
+            self.subject.inside.walk(walk);
+            let crowd = self.crowd(Class::Scan, workers, clients, self.amount.each).await;
+            self.subject.inside.walk(Walk::default());
+            self.results.hot.push(Hot { products, apart, crowd: crowd? });
+            self.keep()?;
+        }
+        Ok(())
     }
-    if done == 0 {
-        return Err(CalibrateError::Measure(format!("no act was done with {clients} clients at once")));
+
+    async fn places(&mut self) -> Result<(), CalibrateError> {
+        let file = self.file()?;
+        let workers = self.results.workers;
+        let places = places::places(&file, workers, &self.amount.mixes, &self.amount.shares)?;
+        for (number, place) in places.iter().enumerate() {
+            self.settle().await?;
+            let rates: Vec<_> = place.rates.iter().map(|(class, rate)| format!("{class} {rate:.2}/s")).collect();
+            let (share, length) = (100.0 * place.share, self.amount.place);
+            let text = format!("{} at {share:.0} % for {} s: {}", place.mix, length.as_secs(), rates.join(", "));
+            self.say(text);
+            let block = self.numbers.block();
+            let log = async || {
+                tokio::time::sleep(demands::LINE).await;
+                self.subject.inside.log()
+            };
+            let seed = self.amount.seed + 100 + number as u64;
+            let spot = places::measure(&self.subject.traffic, place, block, workers, length, seed, log).await?;
+            self.results.spots.push(spot);
+            self.results.comparison = Some(compare(&file, &self.results.spots, None)?);
+            self.keep()?;
+        }
+        Ok(())
     }
-    Ok(f64::from(done) / begun.elapsed().as_secs_f64())
+
+    fn file(&self) -> Result<PlantFile, CalibrateError> {
+        PlantFile::of(self.results).ok_or_else(|| CalibrateError::Measure("nothing was fitted".into()))
+    }
+
+    async fn crews(&mut self) -> Result<(), CalibrateError> {
+        let class = self.amount.swept;
+        let clients = self.amount.workers.iter().max().map_or(0, |most| most + 2);
+        for workers in &self.amount.workers {
+            self.settle().await?;
+            self.say(format!("{class}: {workers} web workers, {clients} at once for {} s", self.amount.each.as_secs()));
+            self.subject.crew.set(*workers).await?;
+            // A new worker reads everything when its first request comes.
+            let (warm, seed) = (self.numbers.block(), self.amount.seed);
+            acts::clients(&self.subject.traffic, class, warm, clients, WARM_CREW.min(self.amount.each), seed).await?;
+            let crowd = self.crowd(class, *workers, clients, self.amount.each).await?;
+            self.results.crews.push(crowd);
+            self.keep()?;
+        }
+        self.subject.crew.set(self.subject.crew.at_first()).await?;
+        let file = self.file()?;
+        let mix = [Load { demand: file.classes[&class].demand, rate: 1.0 }];
+        let most = self.amount.workers.iter().max().copied().unwrap_or(0);
+        let knee = file.plant().knee(&mix, most).zip(measured_knee(&self.results.crews));
+        let knee = knee.map(|(predicted, measured)| Knee { predicted, measured });
+        if !self.results.spots.is_empty() {
+            self.results.comparison = Some(compare(&file, &self.results.spots, knee)?);
+        }
+        self.keep()
+    }
 }

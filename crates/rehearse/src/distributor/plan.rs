@@ -192,6 +192,11 @@ impl Plan {
         self.ranking[if place < count { place } else { place % count }]
     }
 
+    /// The product at this place of the ranking by demand, from 0; beyond its end it begins anew.
+    pub fn wanted(&self, place: usize) -> u32 {
+        self.ranking[place % self.ranking.len()]
+    }
+
     /// The `count` newest orders before `until`, oldest first.
     fn newest(&self, count: usize, until: Date) -> Vec<Order> {
         let (mut found, mut day) = (Vec::new(), until);

@@ -73,6 +73,40 @@ pub async fn read(target: &Target, prefix: &str) -> Result<Facts, FactsError> {
     })
 }
 
+/// What of the database a calibration asks for: how many jobs are open, and what serves them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serving {
+    /// Jobs of the queue that run or are about to: not those for later than five minutes from now, nor those that
+    /// wait for one that failed.
+    pub open_jobs: u64,
+    /// PostgreSQL's version.
+    pub postgresql: String,
+    /// Odoo's, as its base module has it.
+    pub odoo: String,
+}
+
+/// Asks for [`Serving`].
+pub async fn serving(target: &Target) -> Result<Serving, FactsError> {
+    let client = connect(target).await?;
+    let row = client.query_one(SERVING, &[]).await.map_err(|cause| FactsError::Database {
+        environment: target.environment.clone(),
+        what: "the job queue",
+        cause,
+    })?;
+    Ok(Serving {
+        open_jobs: u64::try_from(row.get::<_, i64>(0)).unwrap_or_default(),
+        postgresql: row.get(1),
+        odoo: row.get(2),
+    })
+}
+
+const SERVING: &str = "SELECT (SELECT count(*) FROM queue_job q WHERE state IN ('enqueued', 'started')
+        OR (state = 'pending' AND (eta IS NULL OR eta <= (now() AT TIME ZONE 'utc') + interval '5 minutes'))
+        OR (state = 'wait_dependencies' AND NOT EXISTS (SELECT 1 FROM queue_job stuck
+            WHERE stuck.graph_uuid = q.graph_uuid AND stuck.state IN ('failed', 'cancelled')))),
+    current_setting('server_version'),
+    coalesce((SELECT latest_version FROM ir_module_module WHERE name = 'base'), 'unknown')";
+
 async fn connect(target: &Target) -> Result<Client, FactsError> {
     let environment = &target.environment;
     let socket = target.postgres.as_ref().ok_or_else(|| FactsError::NotHere(environment.clone()))?;

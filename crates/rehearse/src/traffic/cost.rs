@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::class::Class;
@@ -27,7 +27,8 @@ pub fn act_of(id: &str) -> Option<(Class, u64)> {
 }
 
 /// What the acts of one class cost, as a mean per act.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cost {
     /// Acts that the log shows.
     pub acts: u64,
@@ -45,12 +46,25 @@ pub struct Cost {
 
 /// Costs by class, from lines of a web role's log; lines that are no request of the rig are passed over.
 pub fn by_class<'a>(lines: impl IntoIterator<Item = &'a str>) -> BTreeMap<Class, Cost> {
+    by_class_of(lines, |_| true)
+}
+
+/// The same of the acts whose numbers `wanted` takes: a log holds many runs.
+pub fn by_class_of<'a>(
+    lines: impl IntoIterator<Item = &'a str>,
+    wanted: impl Fn(u64) -> bool,
+) -> BTreeMap<Class, Cost> {
     let mut sums: BTreeMap<Class, (BTreeSet<u64>, Cost)> = BTreeMap::new();
     for line in lines {
-        let Some(line) = line.find("{\"time\"").and_then(|at| serde_json::from_str::<Value>(&line[at..]).ok()) else {
+        // Most lines of a log are not of the rig; looking for the mark is cheaper than reading JSON.
+        let ours = line.contains(MARK).then(|| line.find("{\"time\"")).flatten();
+        let Some(line) = ours.and_then(|at| serde_json::from_str::<Value>(&line[at..]).ok()) else {
             continue;
         };
         let Some((class, number)) = line["id"].as_str().and_then(act_of) else { continue };
+        if !wanted(number) {
+            continue;
+        }
         let (acts, sum) = sums.entry(class).or_default();
         acts.insert(number);
         sum.requests += 1.0;
@@ -110,5 +124,8 @@ mod tests {
         let cost = costs[&Class::Scan];
         assert_eq!((cost.acts, cost.requests, cost.retries), (2, 1.5, 0.5));
         assert!((cost.worker_s - 0.3).abs() < 1e-9 && (cost.database_s - 0.015).abs() < 1e-9);
+        let second = by_class_of(lines.iter().map(String::as_str), |number| number == 2);
+        assert_eq!((second[&Class::Scan].acts, second[&Class::Scan].retries), (1, 0.0));
+        assert!(by_class_of(lines.iter().map(String::as_str), |number| number > 2).is_empty());
     }
 }

@@ -10,7 +10,7 @@
 //! only after Odoo's answer was read whole. Whether an act is repeated is the flow's own decision; only the
 //! marketplace repeats, because only it has a key that makes repeating harmless.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -34,6 +34,7 @@ mod scan;
 mod world;
 
 pub(crate) use edi::ORIGIN as EDI_ORIGIN;
+pub use scan::Walk;
 
 use act::Book;
 use people::People;
@@ -44,6 +45,7 @@ pub struct Rehearsal {
     world: World,
     book: Book,
     people: People,
+    walk: Mutex<Walk>,
 }
 
 /// Why traffic cannot begin. Nothing was sent for any act.
@@ -109,13 +111,18 @@ pub async fn open(target: &Target, ledger: Arc<Ledger>, run: &str) -> Result<Reh
     let dialect = Dialect::ask(&admin).await.map_err(OpenError::at("asking what this Odoo can"))?;
     let world = World::read(&admin, plan, dialect).await.map_err(OpenError::at("reading the distributor's data"))?;
     let people = People::sign_in(target, &admin, &world.dialect).await?;
-    Ok(Rehearsal { world, book: Book::new(ledger, run), people })
+    Ok(Rehearsal { world, book: Book::new(ledger, run), people, walk: Mutex::default() })
 }
 
 impl Rehearsal {
     /// The plan of the distributor that is there.
     pub fn plan(&self) -> &crate::distributor::Plan {
         &self.world.plan
+    }
+
+    /// Sends pickers to other products, from their next act on.
+    pub fn walk(&self, walk: Walk) {
+        *self.walk.lock().unwrap_or_else(PoisonError::into_inner) = walk;
     }
 }
 

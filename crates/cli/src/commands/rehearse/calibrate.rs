@@ -1,28 +1,37 @@
-//! `springtide rehearse calibrate`: what each kind of work costs on this machine, and how near the model comes
-//! to what it was not fitted to.
+//! `springtide rehearse calibrate`: what each kind of work costs on this machine, how often Odoo repeats, and how
+//! near a model comes to what it was not fitted to.
+//!
+//! Rule: the files are tried before anything is measured, and written behind every step, so what was measured is
+//! kept whether the calibration ends, fails or is stopped.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde_json::json;
 use springtide_capacity::plant::Processors;
 use springtide_core::names::EnvironmentName;
 use springtide_core::role::Role;
+use springtide_core::workload::WorkloadId;
+use springtide_driver::Driver;
 use springtide_rehearse::calibrate::CalibrateError;
-use springtide_rehearse::calibrate::file::PlantFile;
-use springtide_rehearse::calibrate::grid::{Comparison, Spot, compare};
+use springtide_rehearse::calibrate::crew::Crew;
+use springtide_rehearse::calibrate::file::{PlantFile, writable, write_whole};
+use springtide_rehearse::calibrate::inside::Inside;
 use springtide_rehearse::calibrate::machine::Machine;
-use springtide_rehearse::calibrate::recipe::{self, Amount, Subject as Measured};
+use springtide_rehearse::calibrate::recipe::{self, Amount, Listener, Subject as Measured};
+use springtide_rehearse::calibrate::results::{Ended, Results};
+use springtide_rehearse::calibrate::{places, told};
 use springtide_rehearse::class::Class;
 use springtide_rehearse::distributor::Size;
+use springtide_rehearse::facts;
 use springtide_rehearse::faults::Victim;
-use springtide_rehearse::generator::{self, Settings, Traffic, Watch};
 use springtide_rehearse::ledger::Ledger;
-use springtide_rehearse::profile::Profile;
-use springtide_rehearse::schedule::Schedule;
-use springtide_rehearse::traffic;
+use springtide_rehearse::odoo::Target;
+use springtide_rehearse::traffic::{self, Rehearsal, Walk};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::run::{folder, name_of};
 use super::target::{Subject, permit, subject};
@@ -30,168 +39,297 @@ use super::{failures, prepare};
 use crate::args::Cli;
 use crate::context::{load, no_such, now};
 use crate::failure::{Failure, NOTHING, code};
-use crate::printer::{self, field};
+use crate::printer;
 
-/// Rates per second of the places that are measured for comparison: `order-api` and `scan`.
-const GRID: [(f64, f64); 3] = [(0.3, 0.6), (0.6, 1.2), (1.0, 2.0)];
-/// How long each is measured.
-const EACH: Duration = Duration::from_secs(45);
+/// What the command was asked.
+#[derive(Clone, Copy)]
+pub struct Wishes<'a> {
+    pub out: &'a Path,
+    pub report: Option<&'a Path>,
+    pub requests: u32,
+    pub seconds: u64,
+    pub i_know: bool,
+    pub dry_run: bool,
+}
+
+impl Wishes<'_> {
+    fn check(&self) -> Result<(), Failure> {
+        let refuse = |message: &str| {
+            Err(Failure::new(code::INVALID, "E0911", message, NOTHING, "springtide rehearse calibrate --help"))
+        };
+        if !(10..=1_000).contains(&self.requests) {
+            return refuse("--requests must be 10 to 1000");
+        }
+        if !(3..=3_600).contains(&self.seconds) {
+            return refuse("--seconds must be 3 to 3600");
+        }
+        if self.report == Some(self.out) {
+            return refuse("--out and --report must be two files");
+        }
+        for path in [Some(self.out), self.report].into_iter().flatten() {
+            writable(path).map_err(|error| {
+                let next = "name a file in a folder that is there";
+                Failure::new(code::INVALID, error.code(), error.to_string(), NOTHING, next)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What the model sees of it. Paths are this machine's own and stay out of what is kept.
+    fn command(&self, name: &EnvironmentName) -> String {
+        let Wishes { requests, seconds, .. } = self;
+        format!("springtide rehearse calibrate --env {name} --requests {requests} --seconds {seconds}")
+    }
+
+    fn amount(&self) -> Amount {
+        let place = Duration::from_secs(self.seconds);
+        Amount {
+            classes: Class::ALL.to_vec(),
+            acts: self.requests,
+            idle: Duration::from_secs(10),
+            swept: Class::OrderApi,
+            clients: vec![1, 2, 3, 4],
+            hot: vec![1, 4, 16, 64],
+            workers: vec![1, 2, 3, 4],
+            each: place / 3,
+            mixes: places::mixes(),
+            shares: vec![0.3, 0.5, 0.7],
+            place,
+            seed: 1,
+        }
+    }
+}
 
 /// `springtide rehearse calibrate`
-pub async fn calibrate(
-    cli: &Cli,
-    name: &EnvironmentName,
-    out: &Path,
-    requests: u32,
-    i_know: bool,
-    dry_run: bool,
-) -> Result<u8, Failure> {
-    if !(10..=1_000).contains(&requests) {
-        let message = "--requests must be 10 to 1000";
-        return Err(Failure::new(code::INVALID, "E0911", message, NOTHING, "springtide rehearse calibrate --help"));
-    }
+pub async fn calibrate(cli: &Cli, name: &EnvironmentName, wishes: &Wishes<'_>) -> Result<u8, Failure> {
+    wishes.check()?;
     let checked = load(cli)?;
     let Some(declared) = checked.environments.iter().find(|it| it.name == *name) else {
         return Err(no_such(name.as_str(), checked.environments.iter().map(|it| &it.name)));
     };
-    permit(declared, i_know)?;
+    permit(declared, wishes.i_know)?;
     let subject = subject(cli, name).await?;
-    if dry_run {
-        let text = format!("would measure {requests} acts of each class on {name} and write {}", out.display());
-        if cli.json {
-            printer::json(&json!({ "version": 1, "environment": name, "requests": requests, "file": out }));
-        } else {
-            printer::say(&text);
-        }
-        return Ok(0);
+    if wishes.dry_run {
+        return Ok(plan(cli, name, wishes));
     }
     let operation =
         subject.estate.store.begin_command(&format!("rehearse calibrate {name}"), "springtide rehearse", now())?;
-    let measured = measure(&subject, requests).await;
-    subject.estate.store.end_command(operation, if measured.is_ok() { "done" } else { "failed" }, now())?;
-    let (file, comparison) = measured?;
-    file.write(out).map_err(failed)?;
-    if cli.json {
-        printer::json(
-            &json!({ "version": 1, "environment": name, "file": out, "plant": file, "comparison": comparison }),
-        );
-        return Ok(0);
-    }
-    show(&file, &comparison);
-    printer::note("", &format!("the parameters are in {}", out.display()));
-    Ok(0)
+    let measured = measure(&subject, wishes).await;
+    let outcome = match &measured {
+        Ok(results) if results.ended == Ended::Whole => "done",
+        Ok(results) if results.ended == Ended::Stopped => "stopped",
+        _ => "failed",
+    };
+    subject.estate.store.end_command(operation, outcome, now())?;
+    finish(cli, name, wishes, &measured?)
 }
 
-async fn measure(subject: &Subject, requests: u32) -> Result<(PlantFile, Comparison), Failure> {
+fn plan(cli: &Cli, name: &EnvironmentName, wishes: &Wishes<'_>) -> u8 {
+    let amount = wishes.amount();
+    let places = amount.mixes.len() * amount.shares.len();
+    if cli.json {
+        printer::json(&json!({
+            "version": 1, "environment": name, "requests": wishes.requests, "seconds": wishes.seconds, "places": places,
+            "file": wishes.out, "report": wishes.report,
+        }));
+    } else {
+        printer::say(&format!(
+            "would measure {} acts of each class on {name}, its sweeps, and {places} places for {} s each, and write {}",
+            wishes.requests,
+            wishes.seconds,
+            wishes.out.display()
+        ));
+    }
+    0
+}
+
+/// Prints what there is; the exit code says whether that is all.
+fn finish(cli: &Cli, name: &EnvironmentName, wishes: &Wishes<'_>, results: &Results) -> Result<u8, Failure> {
+    let file = results.fit.is_some().then_some(wishes.out);
+    if let Ended::Failed(why) = &results.ended {
+        let details = json!({ "file": file, "report": wishes.report, "results": results });
+        let kept = "What was measured before is in the files.";
+        if !cli.json {
+            printer::data(&told::page(results));
+        }
+        return Err(Failure::new(code::FAILED, "E0974", why, kept, "springtide status").with_details(details));
+    }
+    let verdict = results.comparison.as_ref().map(|comparison| comparison.verdict().met);
+    if cli.json {
+        printer::json(&json!({
+            "version": 1, "environment": name, "file": file, "report": wishes.report, "goal_met": verdict, "results": results,
+        }));
+    } else {
+        printer::data(&told::page(results));
+        match file {
+            Some(file) => printer::note("", &format!("the parameters are in {}", file.display())),
+            None => printer::note("", "nothing was fitted yet, so there is no file of parameters"),
+        }
+        if let Some(report) = wishes.report {
+            printer::note("", &format!("this page is in {}", report.display()));
+        }
+    }
+    Ok(if results.ended == Ended::Whole { 0 } else { code::CANCELLED })
+}
+
+/// Measures until the end, a failure, or a person's word. A failure behind the first step is in the results.
+async fn measure(subject: &Subject, wishes: &Wishes<'_>) -> Result<Results, Failure> {
     prepare::load_if_none(&subject.target, Size::S).await?;
     let ledger = Arc::new(Ledger::open(folder(subject)?.join("ledger")).map_err(failures::ledger)?);
     let traffic = traffic::open(&subject.target, ledger, &name_of(now())).await.map_err(failures::open)?;
-    let traffic: Arc<dyn Traffic> = Arc::new(traffic);
-    let pids = |roles: &[Role]| {
+    let measured = measured(subject, Arc::new(traffic)).await?;
+    let amount = wishes.amount();
+    let mut results = Results::new(&measured, &amount, now(), wishes.command(&subject.name));
+    let mut listener = Kept { out: wishes.out, report: wishes.report };
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    // Acts under way are dropped with the future; the crew gets its old number back with `measured`.
+    let ended = tokio::select! {
+        ended = recipe::run(&measured, &amount, &mut results, &mut listener) => Some(ended),
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+    };
+    match ended {
+        Some(Ok(())) => return Ok(results),
+        Some(Err(error)) => results.ended = Ended::Failed(error.to_string()),
+        None => results.ended = Ended::Stopped,
+    }
+    printer::note("", "putting web workers back and keeping what was measured");
+    drop(measured);
+    listener.keep(&results).map_err(|error| failed(&error))?;
+    Ok(results)
+}
+
+async fn measured(subject: &Subject, traffic: Arc<Rehearsal>) -> Result<Measured, Failure> {
+    let victims = |roles: &[Role]| {
         let pids = roles.iter().filter_map(|role| subject.seen.workloads.get(role)?.pid);
         pids.map(Victim::of)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Failure::new(code::FAILED, error.code(), error.to_string(), NOTHING, "springtide status"))
     };
-    // The master of the web role, and the workers below it.
-    let app = pids(&[Role::Web, Role::Live, Role::Cron, Role::Jobs])?;
-    let workers = app.first().map_or(0, |web| web.tree().len().saturating_sub(1));
-    let workers = u32::try_from(workers).unwrap_or(1).max(1);
-    let versions = BTreeMap::from([("odoo".to_owned(), subject.target.series.to_string())]);
+    let front = victims(&[Role::Web, Role::Live])?;
+    let crew = front.first().cloned().ok_or_else(|| CalibrateError::Measure("Odoo's web role does not run".into()));
+    let crew = crew.and_then(Crew::of).map_err(|error| failed(&error))?;
+    let serving = facts::serving(&subject.target).await.map_err(|error| failed(&asked(error)))?;
+    let build = if cfg!(debug_assertions) { ", a debug build" } else { "" };
+    let versions = BTreeMap::from([
+        ("odoo".to_owned(), format!("{} (base {})", subject.target.series, serving.odoo)),
+        ("postgresql".to_owned(), serving.postgresql),
+        ("springtide".to_owned(), format!("{}{build}", env!("CARGO_PKG_VERSION"))),
+    ]);
     let machine = Machine::here(versions);
-    let measured = Measured {
+    let web = WorkloadId { environment: Some(subject.name.clone()), role: Role::Web };
+    Ok(Measured {
         environment: subject.name.to_string(),
-        traffic: Arc::clone(&traffic),
-        app,
-        db: pids(&[Role::Postgres, Role::Pooler])?,
-        workers,
+        inside: Arc::new(Here {
+            traffic: Arc::clone(&traffic),
+            target: subject.target.clone(),
+            driver: Arc::clone(&subject.estate.driver),
+            web,
+        }),
+        traffic,
+        front,
+        behind: victims(&[Role::Cron, Role::Jobs])?,
+        db: victims(&[Role::Postgres, Role::Pooler])?,
+        crew,
         processors: Processors::Shared(machine.cores),
         machine,
-    };
-    let amount = Amount {
-        classes: Class::ALL.to_vec(),
-        acts: requests,
-        idle: Duration::from_secs(10),
-        swept: Class::OrderApi,
-        clients: vec![1, 2, 3, 4],
-        each: Duration::from_secs(20),
-        seed: 1,
-    };
-    let file = recipe::run(&measured, &amount, now(), |text| printer::note("", &text)).await.map_err(failed)?;
-    let mut spots = Vec::new();
-    for (number, (order, scan)) in GRID.into_iter().enumerate() {
-        printer::note("", &format!("for comparison: {order} order-api and {scan} scan a second, {} s", EACH.as_secs()));
-        spots.push(spot(&traffic, workers, order, scan, number as u64).await?);
-    }
-    let comparison = compare(&file, &spots).map_err(failed)?;
-    Ok((file, comparison))
+    })
 }
 
-/// A place of the grid, measured by the open loop.
-async fn spot(traffic: &Arc<dyn Traffic>, workers: u32, order: f64, scan: f64, number: u64) -> Result<Spot, Failure> {
-    let text = format!(
-        "name: place\nabout: One place of the grid.\nclasses:\n  order-api: {{ per_minute: {} }}\n  scan: {{ per_minute: {} }}\n",
-        order * 60.0,
-        scan * 60.0
-    );
-    let profile = Profile::parse("place", &text).map_err(failures::profile)?;
-    let mut schedule = Schedule::of(&profile, 100 + number, EACH).map_err(failures::schedule)?;
-    // Keys of a place are its own: numbers of a class begin elsewhere in every place.
-    for arrival in &mut schedule.arrivals {
-        arrival.number += (1 + number) << 32;
+/// The environment from inside.
+struct Here {
+    traffic: Arc<Rehearsal>,
+    target: Target,
+    driver: Arc<dyn Driver>,
+    web: WorkloadId,
+}
+
+#[async_trait]
+impl Inside for Here {
+    async fn open_jobs(&self) -> Result<u64, CalibrateError> {
+        Ok(facts::serving(&self.target).await.map_err(asked)?.open_jobs)
     }
-    let watch = Watch::new(Settings::default());
-    let measured = generator::run(&schedule, Arc::clone(traffic), &watch).await;
-    let (mut rates, mut p95, mut done) = (BTreeMap::new(), BTreeMap::new(), 0);
-    for (class, found) in &measured.classes {
-        rates.insert(*class, found.offered as f64 / EACH.as_secs_f64());
-        done += found.done;
-        if let Some(time) = found.latency.quantile_of(0.95, found.offered) {
-            p95.insert(*class, time.as_secs_f64());
+
+    fn log(&self) -> Result<String, CalibrateError> {
+        let mut text = String::new();
+        for path in self.driver.logs(&self.web).into_iter().rev() {
+            let bytes = std::fs::read(path)
+                .map_err(|why| CalibrateError::Measure(format!("the web role's log cannot be read: {why}")))?;
+            text.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        Ok(text)
+    }
+
+    fn walk(&self, walk: Walk) {
+        self.traffic.walk(walk);
+    }
+}
+
+/// Tells people, and writes the files.
+struct Kept<'a> {
+    out: &'a Path,
+    report: Option<&'a Path>,
+}
+
+impl Listener for Kept<'_> {
+    fn say(&mut self, text: String) {
+        printer::note("", &text);
+    }
+
+    fn keep(&mut self, results: &Results) -> Result<(), CalibrateError> {
+        if let Some(file) = PlantFile::of(results) {
+            file.write(self.out)?;
+        }
+        match self.report {
+            Some(path) => write_whole(path, &told::page(results)),
+            None => Ok(()),
         }
     }
-    Ok(Spot { workers, rates, throughput: done as f64 / measured.took.as_secs_f64().max(1e-3), p95 })
 }
 
-fn show(file: &PlantFile, comparison: &Comparison) {
-    let rows = file.classes.iter().map(|(class, fit)| {
-        let ms = |seconds: f64| field(format!("{:.0}", seconds * 1000.0));
-        vec![
-            field(class.as_str()),
-            ms(fit.demand.app),
-            ms(fit.demand.db),
-            ms(fit.p50),
-            ms(fit.p95),
-            field(format!("{:.2}", fit.demand.retries)),
-            field(format!("{} of {}", fit.done, fit.done + fit.failed)),
-        ]
-    });
-    let head = ["class", "odoo ms", "postgresql ms", "p50 ms", "p95 ms", "retries", "done"];
-    printer::data(&printer::table(&head, rows.collect()));
-    let rows = comparison.rows.iter().map(|row| {
-        let rates: Vec<_> = row.spot.rates.iter().map(|(class, rate)| format!("{class} {rate:.2}/s")).collect();
-        let times = |of: Option<&BTreeMap<Class, f64>>| {
-            let Some(of) = of else { return "no steady state".to_owned() };
-            of.iter().map(|(class, time)| format!("{class} {:.0} ms", time * 1000.0)).collect::<Vec<_>>().join(", ")
-        };
-        vec![
-            field(rates.join(", ")),
-            field(format!("{:.2}", row.spot.throughput)),
-            field(format!("{:.2}", row.throughput)),
-            field(times(Some(&row.spot.p95))),
-            field(times(row.p95.as_ref())),
-        ]
-    });
-    let head = ["offered", "done a second", "model", "p95", "model"];
-    printer::data(&printer::table(&head, rows.collect()));
-    let p95 = comparison.p95_mape.map_or("none".to_owned(), |error| format!("{error:.0} %"));
-    printer::say(&format!(
-        "mean error of the model where it was not fitted: throughput {:.0} %, P95 {p95}",
-        comparison.throughput_mape
-    ));
-    file.notes.iter().for_each(|note| printer::note("", note));
+fn asked(error: facts::FactsError) -> CalibrateError {
+    CalibrateError::Measure(springtide_server::execute::chain(&error))
 }
 
-fn failed(error: CalibrateError) -> Failure {
-    Failure::new(code::FAILED, error.code(), error.to_string(), "No file was written.", "springtide status")
+fn failed(error: &CalibrateError) -> Failure {
+    Failure::new(code::FAILED, error.code(), error.to_string(), "Nothing was measured.", "springtide status")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_or_measured_is_refused_before_anything_is_done() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (out, none) = (folder.path().join("plant.yaml"), folder.path().join("none/page.md"));
+        let good = Wishes { out: &out, report: None, requests: 60, seconds: 60, i_know: false, dry_run: false };
+        assert!(good.check().is_ok());
+        assert!(!out.exists(), "trying leaves nothing");
+        for (bad, id) in [
+            (Wishes { requests: 9, ..good }, "E0911"),
+            (Wishes { seconds: 0, ..good }, "E0911"),
+            (Wishes { report: Some(&out), ..good }, "E0911"),
+            (Wishes { report: Some(&none), ..good }, "E0974"),
+            (Wishes { out: folder.path(), ..good }, "E0974"),
+        ] {
+            let failure = bad.check().unwrap_err();
+            assert!(failure.is(id), "{failure:?}");
+        }
+        // What is kept names no place of this machine.
+        let command = good.command(&"prod".parse().unwrap());
+        assert!(!command.contains('/') && command.contains("--seconds 60"), "{command}");
+    }
+
+    #[test]
+    fn the_grid_has_two_mixes_at_three_rates_of_enough_length() {
+        let folder = std::path::PathBuf::from("plant.yaml");
+        let wishes = Wishes { out: &folder, report: None, requests: 60, seconds: 60, i_know: false, dry_run: false };
+        let amount = wishes.amount();
+        assert!(amount.mixes.len() >= 2 && amount.shares.len() >= 3 && amount.place >= Duration::from_secs(60));
+        assert_eq!(amount.hot, [1, 4, 16, 64]);
+        let of_mixes = amount.mixes.iter().flat_map(|mix| mix.parts.keys());
+        assert!(of_mixes.chain([&amount.swept, &Class::Scan]).all(|class| amount.classes.contains(class)));
+    }
 }

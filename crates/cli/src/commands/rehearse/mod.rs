@@ -36,8 +36,11 @@ pub async fn rehearse(cli: &Cli, what: Option<&RehearseCommand>, dry_run: bool) 
             run::run(cli, profile, environment, &wishes).await
         }
         Some(RehearseCommand::Check { ledger, environment }) => verdict::check(cli, ledger, environment).await,
-        Some(RehearseCommand::Calibrate { environment, out, requests, i_know }) => {
-            calibrate::calibrate(cli, environment, out, *requests, *i_know, dry_run).await
+        Some(RehearseCommand::Calibrate { environment, out, report, requests, seconds, i_know }) => {
+            let report = report.as_deref();
+            let wishes =
+                calibrate::Wishes { out, report, requests: *requests, seconds: *seconds, i_know: *i_know, dry_run };
+            calibrate::calibrate(cli, environment, &wishes).await
         }
     }
 }
