@@ -244,7 +244,7 @@ async fn killed(rig: &Rig, target: &Target, run: &str, seconds: u64) -> u64 {
     let traffic = traffic::open(target, ledger.clone(), run).await.expect("everybody gets in");
     let killer = start(
         rig,
-        &["rig", "fault", "kill", "--on", &web, "--for", &format!("{seconds}s"), "--strength", "6", "--json"],
+        &["rig", "fault", "kill", "--on", &web, "--for", &format!("{seconds}s"), "--strength", "4", "--json"],
     );
     // Busier than otherwise, so that most who die are at work.
     let profile = profile(2);

@@ -181,11 +181,20 @@ async fn inflict(
     match doing {
         Doing::KillAll => Ok(Met { count: kill(victims).map_err(broken)?.len() as u64, replaced: false }),
         Doing::KillOften(pause) => {
-            // Looked up anew each time: whoever was killed is replaced, also the process above all others.
+            // Whoever was killed is replaced, also the process above all others, which is asked for anew then.
+            let main = std::cell::RefCell::new(victims.first().cloned());
             let who = async || {
-                let seen = estate.driver.observe().await.ok();
-                let pid = seen.and_then(|seen| seen.workloads.get(workload)?.pid);
-                pid.and_then(|pid| Victim::of(pid).ok()).map(|main| main.workers()).unwrap_or_default()
+                let known = main.borrow().clone().filter(Victim::alive);
+                let now = match known {
+                    Some(main) => Some(main),
+                    None => {
+                        let seen = estate.driver.observe().await.ok();
+                        let pid = seen.and_then(|seen| seen.workloads.get(workload)?.pid);
+                        pid.and_then(|pid| Victim::of(pid).ok())
+                    }
+                };
+                main.replace(now.clone());
+                now.map(|main| main.workers()).unwrap_or_default()
             };
             let killed = kill_at_random(who, pause, 1, over(time)?).await.map_err(broken)?;
             Ok(Met { count: killed.len() as u64, replaced: false })
