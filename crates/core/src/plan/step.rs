@@ -350,7 +350,7 @@ mod tests {
             Action::EnsureWorkload { id: id(), digest },
             Action::ConfigureDatabase { environment: of(), fingerprint: digest },
             Action::ResetSettings { environment: of(), settings: Vec::new() },
-            Action::InstallModules { environment: of(), modules: Vec::new() },
+            Action::InstallModules { environment: of(), modules: Vec::new(), withdrawn: Vec::new() },
             Action::EnsureRoute { environment: of(), digest },
             Action::Verify { environment: of() },
             Action::RemoveRoute { environment: of() },
