@@ -369,7 +369,7 @@ async fn rehearse(rig: &Rig, name: &str, series: &str, seconds: u64, dying: u64)
         assert!(cost.acts > 0 && cost.worker_s > cost.database_s, "{name}: {class}: {cost:?}");
     }
     let mut errors = 0;
-    for run in ["killed1", "killed2", "killed3"] {
+    for run in ["killed1", "killed2", "killed3", "killed4"] {
         errors += killed(rig, &target, run, dying).await;
         if errors > 0 {
             break;
