@@ -3,14 +3,17 @@
 
 mod rig;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use springtide_core::layout::Slot;
 use springtide_core::role::Role;
-use springtide_core::workload::SecretName;
+use springtide_core::workload::{SecretName, Volume};
 
 use rig::odoo::{Odoo, PRODUCT};
+use rig::watch::{self, Watch};
 use rig::{HTTP, HTTPS, NEW, OLD, Rig, bus, machine, until};
 
 /// Printing the delivery slip through the entrance gives a PDF; what is on it names the product.
@@ -170,7 +173,102 @@ async fn database(rig: &Rig, name: &str) {
     assert!(why.contains("no encryption"), "{name}: {why} {refused:?}");
 }
 
-/// Every text a secret must not be in: command lines, environments, logs, plans, JSON.
+/// Begins to collect who is connected to an environment's PostgreSQL under which name, from its very start on:
+/// behind the pooler a name lasts until Odoo takes the connection a second time, since psycopg2 then sends
+/// `RESET ALL`. So what must be seen is web, which loads its registry for seconds, and jobs, whose runner has
+/// a connection of its own.
+fn connected(rig: &Rig, name: &str, slot: Slot) -> tokio::task::JoinHandle<BTreeSet<(String, String)>> {
+    let mut config = tokio_postgres::Config::new();
+    config.host_path(rig.volume(name, Volume::PostgresSocket)).user("postgres").dbname("postgres");
+    config.port(slot.port(Role::Postgres).expect("it has a port"));
+    let wanted = ["web", "jobs"].map(|role| format!("springtide/{name}/{role}"));
+    tokio::spawn(async move {
+        let sql = "SELECT usename::text, application_name FROM pg_stat_activity WHERE usename IN ('app', 'jobs')";
+        let mut seen = BTreeSet::new();
+        let end = Instant::now() + Duration::from_secs(400);
+        while Instant::now() < end {
+            // Not there yet.
+            let Ok((client, connection)) = config.connect(tokio_postgres::NoTls).await else {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
+            };
+            tokio::spawn(connection);
+            while let Ok(rows) = client.query(sql, &[]).await {
+                seen.extend(rows.iter().map(|row| (row.get(0), row.get(1))));
+                if wanted.iter().all(|wanted| seen.iter().any(|(_, name)| name == wanted)) || Instant::now() > end {
+                    return seen;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        seen
+    })
+}
+
+/// Every role is told its name, and PostgreSQL sees it.
+fn named(rig: &Rig, name: &str, seen: &BTreeSet<(String, String)>) {
+    let all = rig.workloads();
+    for role in Role::ODOO {
+        let pid = all[&format!("{name}/{role}")].pid.expect("it runs");
+        let shown = std::fs::read(format!("/proc/{pid}/environ")).expect("it is there");
+        let told = format!("PGAPPNAME=springtide/{name}/{role}");
+        assert!(shown.split(|byte| *byte == 0).any(|word| word == told.as_bytes()), "{name}/{role} lacks {told}");
+    }
+    let of = |user: &str, role: &str| (user.to_owned(), format!("springtide/{name}/{role}"));
+    assert!(seen.is_superset(&[of("app", "web"), of("jobs", "jobs")].into()), "{name}: connected are {seen:#?}");
+    let ours = [of("app", "web"), of("app", "live"), of("app", "cron"), of("jobs", "jobs")];
+    let strange: Vec<_> = seen.iter().filter(|it| !it.1.is_empty() && !ours.contains(it)).collect();
+    assert!(strange.is_empty(), "{name}: connected under another name are {strange:#?}");
+    rig.say(format!("{name}: connected were {seen:?}"));
+}
+
+/// Every role may take the cores of its environment and no more; the entrance has no limit.
+fn core_limits(rig: &Rig, name: &str) {
+    let cpus = rig.json(&["explain", name, "--json"], 0)["cpus"].as_u64().expect("a number");
+    let all = rig.workloads();
+    let pid = |workload: &str| all[workload].pid.unwrap_or_else(|| panic!("{workload} does not run"));
+    for role in Role::ENVIRONMENT {
+        let workload = format!("{name}/{role}");
+        match machine::core_limit(pid(&workload)) {
+            Some(limit) => assert_eq!(limit, Some(cpus * 100_000), "{workload}: {cpus} cores"),
+            None => {
+                let why = &rig.status()["environments"][name]["workloads"][role.to_string()]["why"];
+                assert!(why.as_str().is_some_and(|why| why.contains("not enforced")), "{workload} says nothing: {why}");
+            }
+        }
+    }
+    assert_eq!(machine::core_limit(pid("proxy")).flatten(), None, "the entrance is everybody's");
+    rig.say(format!("{name}: each role has {cpus} cores at most"));
+}
+
+/// Does `act` and returns what processes showed meanwhile.
+async fn watched(act: impl AsyncFnOnce()) -> String {
+    let watch = Watch::begin();
+    // The control: what one shows for a moment is seen.
+    let mut short = std::process::Command::new("sh");
+    short.args(["-c", "sleep 0.5; :", "springtide-shown-as-word"]).env("SHOWN", "springtide-shown-as-variable");
+    assert!(short.status().expect("sh starts").success());
+    act().await;
+    let seen: Vec<String> = watch.end().into_iter().collect();
+    let text = seen.join("\n");
+    for shown in ["springtide-shown-as-word", "springtide-shown-as-variable", "--workload new/web"] {
+        assert!(text.contains(shown), "{shown} was not seen");
+    }
+    text
+}
+
+/// A plan in all its forms, as there is something to do.
+fn plan_said(rig: &Rig) -> String {
+    let mut text = rig.expect(&["plan", "-v"], 2) + &rig.expect(&["plan", "--json"], 2);
+    let file = rig.folder.join("plan.json");
+    let _ = std::fs::remove_file(&file);
+    rig.expect(&["plan", "-o", file.to_str().expect("it is text")], 2);
+    text.push_str(&std::fs::read_to_string(&file).expect("the plan is written"));
+    assert!(text.contains("run new/web") && text.matches("ensure-workload").count() > 2, "{text}");
+    text
+}
+
+/// Every text a secret must not be in: command lines and environments of processes, logs, plans, JSON.
 fn everything_said(rig: &Rig) -> String {
     let mut text = rig.expect(&["plan", "--json"], 0);
     for words in
@@ -179,7 +277,7 @@ fn everything_said(rig: &Rig) -> String {
         text.push_str(&rig.expect(words, 0));
     }
     text.push_str(&rig.expect(&["open", "new", "--json"], 0));
-    text.push_str(&machine::said("ps", &["-eww", "-o", "args"]));
+    watch::now().iter().for_each(|shown| text.push_str(shown));
     let journal = rig.state().join("springtide.db");
     text.push_str(&String::from_utf8_lossy(&std::fs::read(&journal).expect("there is a journal")));
     text.push_str(&String::from_utf8_lossy(&std::fs::read(journal.with_extension("db-wal")).unwrap_or_default()));
@@ -268,13 +366,16 @@ async fn one_file_becomes_two_running_odoos() {
     let rig = Rig::new("e2e", true);
     rig.declare(&[NEW, OLD]);
     rig.expect(&["plan"], 2);
-    rig.apply();
+    let names = [("new", Slot(1)), ("old", Slot(2))].map(|(name, slot)| connected(&rig, name, slot));
+    let mut said = vec![("processes during the first apply", watched(async || rig.apply()).await)];
     rig.expect(&["status"], 0);
     machine::exact_routes(&["new", "old"]).await;
 
     let odoos = [Odoo::new(&rig, "new"), Odoo::new(&rig, "old")];
     let mut crons = Vec::new();
-    for odoo in &odoos {
+    for (odoo, names) in odoos.iter().zip(names) {
+        core_limits(&rig, &odoo.name);
+        named(&rig, &odoo.name, &names.await.expect("it ends"));
         odoo.sign_in().await;
         crons.push(schedule(odoo).await);
         let sold = odoo.sell().await;
@@ -301,6 +402,10 @@ async fn one_file_becomes_two_running_odoos() {
     rig.declare(&[three, OLD]);
     assert!(rig.expect(&["plan"], 2).contains("RESTART"), "a worker change restarts web");
     let before = rig.workloads();
+    said.push(("a plan", plan_said(&rig)));
+    // Without --json it tells people the first passwords, on purpose.
+    let (out, err) = rig.both(&["apply", "--yes", "-v", "--json"], 0);
+    said.push(("an apply", out + &err));
     rig.apply();
     let after = rig.workloads();
     assert_ne!(before["new/web"].pid, after["new/web"].pid);
@@ -312,8 +417,11 @@ async fn one_file_becomes_two_running_odoos() {
     // Modules: one more, one that does not exist, one that breaks.
     let with = |more: &str| three.replace("sale_management", &format!("sale_management, {more}"));
     let old_with = |more: &str| OLD.replace("sale_management", &format!("sale_management, {more}"));
-    add_module(&rig, new, &[&with("contacts"), OLD], "contacts").await;
-    add_module(&rig, old, &[&with("contacts"), &old_with("contacts")], "contacts").await;
+    let installs = watched(async || {
+        add_module(&rig, new, &[&with("contacts"), OLD], "contacts").await;
+        add_module(&rig, old, &[&with("contacts"), &old_with("contacts")], "contacts").await;
+    });
+    said.push(("processes during installs", installs.await));
     let (fine, old_fine) = (with("contacts"), old_with("contacts"));
     let (unknown, broken) = ("no_such_module", "springtide_broken");
     let both = with("contacts, social_media, springtide_broken");
@@ -337,7 +445,10 @@ async fn one_file_becomes_two_running_odoos() {
     rig.declare(&[&fine, &old_fine]);
 
     let secrets = rig.secrets();
-    assert!(!secrets.redact_check(&everything_said(&rig)).expect("the check runs"), "a secret was said");
+    said.push(("what is there at the end", everything_said(&rig)));
+    for (what, text) in &said {
+        assert!(!secrets.redact_check(text).expect("the check runs"), "a secret is in {what}");
+    }
     assert!(secrets.redact_check(new.password()).expect("the check runs"), "the check must be able to find one");
     machine::no_orphans(&rig);
     machine::no_leftovers(&rig);
