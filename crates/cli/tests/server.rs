@@ -216,7 +216,7 @@ fn a_store_that_breaks_is_named_and_recovered_by_a_persons_word() {
     }
     // The log of one that is gone is no part of the copy, and data that the copy does not know is named.
     std::fs::write(rig.path("state/springtide.db-wal"), "somebody else's").unwrap();
-    std::fs::create_dir(rig.path("state/environments/young")).unwrap();
+    std::fs::create_dir_all(rig.path("state/environments/young")).unwrap();
     let said = rig.run(&["recover"]);
     assert!(said.err.contains("springtide release") && said.err.contains("its slot is lost: young;"), "{said}");
     said.code_is(0);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use common::Rig;
 use secrecy::ExposeSecret as _;
 use springtide_core::workload::{SecretName, SecretRef};
-use springtide_server::store::Store;
+use springtide_server::store::{ControllerKind, Epoch, Store};
 
 /// Copies a folder with the permissions of a state folder, which git does not keep.
 fn copy(from: &Path, to: &Path) {
@@ -28,8 +28,8 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A rig whose state folder is what a release left.
-fn left_by(release: &str) -> Rig {
-    let rig = Rig::new(release);
+fn left_by(release: &str, name: &str) -> Rig {
+    let rig = Rig::new(name);
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     copy(&fixtures.join(release), &rig.path("state"));
     rig.mode("state", 0o711);
@@ -42,7 +42,7 @@ fn left_by(release: &str) -> Rig {
 
 #[test]
 fn a_state_folder_of_the_first_release_with_a_server_is_taken_over() {
-    let rig = left_by("state-v4");
+    let rig = left_by("state-v4", "upgraded");
     let history = rig.run(&["history", "--json"]).json();
     let told: Vec<_> = history["operations"].as_array().unwrap().iter().map(|it| (&it["id"], &it["outcome"])).collect();
     let told: Vec<_> = told.into_iter().map(|(id, how)| (id.as_u64().unwrap(), how.as_str().unwrap())).collect();
@@ -54,7 +54,7 @@ fn a_state_folder_of_the_first_release_with_a_server_is_taken_over() {
     let new = &status["observation"]["environments"]["new"];
     assert_eq!((new["slot"].as_u64(), new["certificate"]["host"].as_str()), (Some(1), Some("new.localhost")));
     let web = &new["workloads"]["web"];
-    assert_eq!(web["state"], "unwatched", "{web}");
+    assert_eq!(web["state"], "stopped", "{web}");
     assert_eq!(web["digest"], "9866b6326c7b542709047b857cf4bac3");
     assert!(new["workloads"]["postgres"].is_object() && status["observation"]["estate"]["proxy"].is_object());
     let secrets = status["observation"]["secrets"].as_array().unwrap().len();
@@ -67,7 +67,8 @@ fn a_state_folder_of_the_first_release_with_a_server_is_taken_over() {
     // Who acts next stands above whoever acted last.
     let store = Store::open(&rig.path("state/springtide.db")).unwrap();
     let fence: u64 = std::fs::read_to_string(rig.path("state/fence")).unwrap().trim().parse().unwrap();
-    assert_eq!(store.newest_epoch().unwrap().unwrap().epoch.0, fence);
+    assert_eq!((store.newest_epoch().unwrap().unwrap().epoch, fence), (Epoch(52), 55), "the driver has seen more");
+    assert_eq!(store.take_epoch(ControllerKind::Command, "a test", fence, 1_800_000_000).unwrap(), Epoch(56));
     assert!(store.kept_file().unwrap().unwrap().starts_with("estate: e2e"));
     let approved = store.approved().unwrap();
     assert!(approved.len() == 2 && approved.values().all(|it| it.done), "{approved:?}");
@@ -80,7 +81,7 @@ fn a_state_folder_of_the_first_release_with_a_server_is_taken_over() {
 
 #[test]
 fn a_state_folder_of_a_later_release_is_refused_and_left() {
-    let rig = left_by("state-v4");
+    let rig = left_by("state-v4", "refused");
     let db = rig.path("state/springtide.db");
     let mut bytes = std::fs::read(&db).unwrap();
     assert_eq!(bytes[60..64], [0, 0, 0, 4], "the fixture is of version 4");
