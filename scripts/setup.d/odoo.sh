@@ -13,7 +13,8 @@ ready() { grep -qsx "recipe=$recipe" "$home/stamp"; }
 # A folder that something is mounted in or from, or that a process has as its root, is left alone.
 in_use() {
   grep -qsF " $1/" /proc/[0-9]*/mountinfo && return
-  find /proc/[0-9]*/root -maxdepth 0 -lname "$1/*" 2>/dev/null | grep -q .
+  # What find says counts and not how it ends: a process may go while it looks.
+  [[ -n $(find /proc/[0-9]*/root -maxdepth 0 -lname "$1/*" 2>/dev/null) ]]
 }
 
 remove_leftovers() {

@@ -41,7 +41,7 @@ private_wkhtmltopdf() {
     in_root dpkg-deb -x "${file#"$root"}" "$stage/tree"
   done
   tree=$inside/tree
-  loader=$(cd "$tree" && find lib usr/lib -name 'ld-linux-*.so.*' | head -n 1)
+  loader=$(cd "$tree" && find lib usr/lib -name 'ld-linux-*.so.*' -print -quit)
   plugins=$(cd "$tree" && find usr/lib -path '*/qt5/plugins')
   pieces+=("$plugins/platforms/libqoffscreen.so" "$plugins/imageformats/libqjpeg.so")
   libraries=$(cd "$tree" && find lib usr/lib -name '*.so*' -printf "$stage/tree/%h\n" | sort -u | grep -v /qt5/ | paste -sd:)

@@ -26,7 +26,10 @@ install() {
   step "python environment" /usr/bin/python3 -m venv "$tools/venv"
   step "traefik $traefik" fetch_traefik
   ln -s ../venv/bin/traefik "$tools/bin/traefik"
-  "$tools/bin/traefik" version | tee /dev/stderr | grep -qE "^Version: +$traefik$" || die "this is not traefik $traefik"
+  # Not through a pipe: grep -q ends at its match, and who still writes then would fail.
+  local version
+  version=$("$tools/bin/traefik" version)
+  grep -qE "^Version: +$traefik$" <<<"$version" || die "this is not traefik $traefik: $version"
   echo "traefik=$traefik" >"$tools/stamp"
 }
 
