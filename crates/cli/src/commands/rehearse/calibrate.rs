@@ -33,6 +33,7 @@ use springtide_rehearse::odoo::Target;
 use springtide_rehearse::traffic::{self, Rehearsal, Walk};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::alone::alone;
 use super::run::{folder, name_of};
 use super::target::{Subject, permit, subject};
 use super::{failures, prepare};
@@ -112,6 +113,7 @@ pub async fn calibrate(cli: &Cli, name: &EnvironmentName, wishes: &Wishes<'_>) -
     if wishes.dry_run {
         return Ok(plan(cli, name, wishes));
     }
+    let _alone = alone(&subject, "rehearse-calibrate")?;
     let operation =
         subject.estate.store.begin_command(&format!("rehearse calibrate {name}"), "springtide rehearse", now())?;
     let measured = measure(&subject, wishes).await;
