@@ -107,9 +107,9 @@ async fn identity(inside: &Admin, database: &str, wanted: &Configure) -> Result<
         .await
 }
 
-/// Where Odoo processes tell each other that cached parameters are no longer what they were: a sequence until
-/// 16, one sequence per cache in 17, one table per cache after it. Each process looks there before a request
-/// or a job, so none has to be restarted for a new address.
+/// Where Odoo processes tell each other that cached parameters are no longer what they were: the first is
+/// 14.0's sequence, the last 19.0's table; the others are of declared series and have not run here. Each process
+/// looks there before a request or a job, so none has to be restarted for a new address.
 const SIGNALS: [&str; 4] =
     ["base_cache_signaling", "base_cache_signaling_default", "orm_signaling_default", "orm_signaling_stable"];
 
