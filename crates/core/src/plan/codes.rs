@@ -9,8 +9,9 @@ pub const EXPLANATIONS: &[Explanation] = &[
         code: "E0701",
         title: "the connection budget does not fit",
         text: "Rule `connection-budget`: every prefork worker may hold 2 connections, every cron process 3, the event \
-               server its pool and a LISTEN, the job runner 2, messages between processes 3, maintenance 4 and monitoring 3. Their sum and a reserve of \
-               10 % and 3 for superusers must not exceed max_connections, or PostgreSQL turns users away at the peak. \
+               server its pool and a LISTEN, the job runner 2, messages between processes 3, maintenance 4 and \
+               monitoring 3. Their sum and a reserve of 10 % and 3 for superusers must not exceed max_connections, or \
+               PostgreSQL turns users away at the peak. \
                max_connections follows from the cores, not from the workers: more processes than that make contention \
                worse, not better. Use fewer workers, give the environment more cores, or set database.max_connections \
                knowingly.",

@@ -167,8 +167,9 @@ pub const COMMANDS: &[Explanation] = &[
         "the store cannot be read",
         "springtide.db is damaged or is no store of Springtide. Workloads do not need it to run, and `springtide \
          stop` works without it. It holds the slot of each environment, the hosts of certificates and the journal. \
-         It is never made anew in silence: `springtide recover` puts the newest copy back that a server made, and keeps \
-         the damaged file beside it. Without a copy move it aside only if no environment is to be kept.",
+         It is never made anew in silence: `springtide recover` puts the newest copy back that a server made, keeps \
+         the damaged file beside it, holds the estate and revokes every token, because the copy knows of no hold or \
+         revocation that came after it. Without a copy move it aside only if no environment is to be kept.",
     ),
     row(
         "E0913",

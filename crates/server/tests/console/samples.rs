@@ -175,6 +175,7 @@ fn budget(max_connections: u32) -> BudgetView {
         ("cron", "2 x 3", 6),
         ("live", "4 pool + 1 LISTEN", 5),
         ("jobs", "4 workers x 2 + 2 runner", 10),
+        ("notify", "messages between processes", 3),
         ("maintenance", "installs and backups", 4),
         ("monitor", "signals and people", 3),
     ];
@@ -188,7 +189,7 @@ fn budget(max_connections: u32) -> BudgetView {
         max_connections,
         fits: demand + 13 <= max_connections,
         arithmetic: format!(
-            "web 36 + cron 6 + live 5 + jobs 10 + maintenance 4 + monitor 3 = {demand}; with reserve 13 that is 77 of max_connections {max_connections}"
+            "web 36 + cron 6 + live 5 + jobs 10 + notify 3 + maintenance 4 + monitor 3 = {demand}; with reserve 13 that is 80 of max_connections {max_connections}"
         ),
     }
 }
@@ -391,7 +392,7 @@ pub fn refused_plan() -> PlanView {
     let refusal = RefusalView {
         code: "E0701".into(),
         environment: "prod".into(),
-        text: "64 connections and a reserve of 13 are more than max_connections 50".into(),
+        text: "67 connections and a reserve of 13 are more than max_connections 50".into(),
         hint: "Use fewer workers, or give the environment more cores.".into(),
     };
     PlanView { refusals: vec![refusal], ..empty_plan() }
