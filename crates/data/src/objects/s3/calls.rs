@@ -77,6 +77,8 @@ impl S3 {
     pub async fn put(&self, key: &str, body: &[u8], retention: Option<Retention>) -> Result<String, ObjectsError> {
         let mut call = self.call(format!("write {key}"), Method::PUT, key);
         call.body = body;
+        // It would be two versions.
+        call.doubles = true;
         if let Some(Retention { mode, until }) = retention {
             call.headers.push(("x-amz-object-lock-mode", mode.word().into()));
             call.headers.push(("x-amz-object-lock-retain-until-date", until.to_string()));
@@ -162,7 +164,9 @@ impl S3 {
 
     /// Deletes an object as people do: where versions are kept, it is only hidden.
     pub async fn delete(&self, key: &str) -> Result<(), ObjectsError> {
-        self.send(&self.call(format!("delete {key}"), Method::DELETE, key)).await?;
+        let mut call = self.call(format!("delete {key}"), Method::DELETE, key);
+        call.doubles = true;
+        self.send(&call).await?;
         Ok(())
     }
 

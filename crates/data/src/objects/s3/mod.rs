@@ -18,6 +18,7 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+pub(super) use self::xml::outermost;
 use super::error::printable;
 use super::http::{LARGEST_ANSWER, client};
 use super::{ObjectsError, Patience, S3Place, Trouble};
@@ -148,6 +149,8 @@ struct Call<'a> {
     body: &'a [u8],
     /// Largest answer, in bytes.
     limit: usize,
+    /// Whether doing it twice differs from doing it once: then it is not repeated unless the store said no.
+    doubles: bool,
 }
 
 /// An answer of success.
@@ -188,7 +191,7 @@ impl S3 {
     }
 
     fn call<'a>(&self, action: String, method: Method, key: &'a str) -> Call<'a> {
-        Call { action, method, key, query: &[], headers: Vec::new(), body: &[], limit: LARGEST_ANSWER }
+        Call { action, method, key, query: &[], headers: Vec::new(), body: &[], limit: LARGEST_ANSWER, doubles: false }
     }
 
     fn fault(&self, call: &Call<'_>, trouble: Trouble, code: &str, said: &str) -> Fault {
@@ -206,8 +209,10 @@ impl S3 {
         let mut pause = Duration::from_millis(200);
         let mut left = self.patience.repeats;
         loop {
+            let may = left > 0 && began.elapsed() < self.patience.repeating;
             let fault = match self.send_once(call).await {
-                Err(fault) if fault.trouble.passes() && left > 0 && began.elapsed() < self.patience.repeating => fault,
+                Err(fault) if may && fault.trouble == Trouble::Failing => fault,
+                Err(fault) if may && fault.trouble.passes() && !call.doubles => fault,
                 done => return done,
             };
             tracing::debug!(place = %self.place, error = %fault.error, "a store's call is repeated");

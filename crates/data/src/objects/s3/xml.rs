@@ -99,11 +99,12 @@ pub(super) struct VersionLine {
 pub(super) fn read<T: DeserializeOwned>(root: &str, body: &[u8]) -> Option<T> {
     let text = std::str::from_utf8(body).ok()?;
     // The parser takes any outermost element, and a proxy's page must not pass for an empty answer.
-    (outermost(text)? == root).then(|| de::from_str(text).ok()).flatten()
+    (outermost(body)? == root).then(|| de::from_str(text).ok()).flatten()
 }
 
-fn outermost(text: &str) -> Option<String> {
-    let mut reader = quick_xml::Reader::from_str(text);
+/// The local name of the outermost element, if this may be an answer of S3.
+pub(in crate::objects) fn outermost(body: &[u8]) -> Option<String> {
+    let mut reader = quick_xml::Reader::from_str(std::str::from_utf8(body).ok()?);
     loop {
         match reader.read_event().ok()? {
             quick_xml::events::Event::Start(start) | quick_xml::events::Event::Empty(start) => {
