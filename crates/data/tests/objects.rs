@@ -5,7 +5,7 @@
 mod stores;
 
 use std::collections::BTreeSet;
-use std::path::Path as FilePath;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -448,11 +448,11 @@ async fn immutability_is_proven() {
     // Nor in a folder.
     let report = proven(&Place::Folder(temp.path().to_owned())).await;
     assert_eq!(report.verdict, Verdict::NotImmutable { holes: vec![Hole::Folder] });
-    free_again(&versity, temp.path()).await;
+    free_again(&versity).await;
 }
 
 /// What a proof wrote does not stay locked for long.
-async fn free_again(versity: &Versity, _: &FilePath) {
+async fn free_again(versity: &Versity) {
     let place = versity.bucket("short", true).await;
     let store = S3::new(&place, patience()).unwrap();
     let now = Timestamp::now();
@@ -473,7 +473,9 @@ async fn what_is_not_immutable_is_found_out() {
     // moto lets a firm lock be shortened; nothing else.
     let report = proven(&moto.place()).await;
     assert_eq!(refused(&report, Attempt::Shorten), Refused::No);
-    assert_eq!(refused(&report, Attempt::Delete), Refused::Yes);
+    for kept in [Attempt::Delete, Attempt::BulkDelete, Attempt::Bypass, Attempt::BulkBypass, Attempt::Overwrite] {
+        assert_eq!(refused(&report, kept), Refused::Yes, "{kept:?}");
+    }
     let Verdict::NotImmutable { holes } = &report.verdict else { panic!("{:?}", report.verdict) };
     assert!(holes.contains(&Hole::Allowed(Attempt::Shorten)) && report.verdict.to_string().contains("shorten"));
 
@@ -485,6 +487,41 @@ async fn what_is_not_immutable_is_found_out() {
             .await;
     let report = proven(&Place::S3(planted.place())).await;
     assert_eq!(report.verdict, Verdict::NotImmutable { holes: vec![Hole::LockIgnored] });
+
+    // What is locked is deleted, or replaced: the effect counts, whatever the answer says.
+    for status in [204, 403] {
+        let lost: Mutex<BTreeSet<String>> = Mutex::default();
+        let planted = Planted::start(move |asked| {
+            let mut words = asked.line.split(' ');
+            let (method, target) = (words.next().unwrap(), words.next().unwrap().to_owned());
+            let name = target.split('?').next().unwrap().to_owned();
+            let version = target.contains("versionId=");
+            match method {
+                "DELETE" if version => {
+                    lost.lock().unwrap().insert(target);
+                    Plant::Answer(status, String::new())
+                }
+                // The second write of a name.
+                "PUT" if !target.contains('?') && !lost.lock().unwrap().insert(name.clone()) => {
+                    lost.lock().unwrap().insert(format!("{name} again"));
+                    Plant::Pass(port, &[])
+                }
+                "GET" if lost.lock().unwrap().contains(&target) => {
+                    Plant::Answer(404, "<Error><Code>NoSuchVersion</Code></Error>".into())
+                }
+                "GET" if version && lost.lock().unwrap().contains(&format!("{name} again")) => {
+                    Plant::Answer(200, "overwritten\n".into())
+                }
+                _ => Plant::Pass(port, &[]),
+            }
+        })
+        .await;
+        let report = proven(&Place::S3(planted.place())).await;
+        for broken in [Attempt::Delete, Attempt::Bypass, Attempt::Overwrite] {
+            assert_eq!(refused(&report, broken), Refused::No, "{broken:?}");
+        }
+        assert_eq!(refused(&report, Attempt::BulkDelete), Refused::Yes);
+    }
 
     // Keys that may not delete: their refusals are no proof.
     let planted = Planted::start(move |asked| {

@@ -274,7 +274,7 @@ impl<'a> Trial<'a> {
             Attempt::Hide => store.delete(key).await.map(drop),
         };
         let after = self.look(&canary).await;
-        let control = control.as_ref().map(|()| ()).map_err(String::as_str);
+        let control = control.as_ref().copied().map_err(String::as_str);
         judge(attempt, canary.lock, &answer, &after, control)
     }
 

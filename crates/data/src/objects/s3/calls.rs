@@ -286,11 +286,17 @@ fn outcomes_of(asked: &[(String, String)], read: xml::DeleteResult) -> Vec<BulkO
         let refusal = BulkRefusal { trouble: of_code(&code).unwrap_or(Trouble::Rejected), said };
         told.insert((line.key, line.version_id.unwrap_or_default()), Some(refusal));
     }
+    // A refusal without a version is one of all that were asked of this name; a deletion without one says nothing.
+    let whole = |key: &String| told.get(&(key.clone(), String::new())).filter(|told| told.is_some());
     let untold = || BulkRefusal { trouble: Trouble::Garbled, said: "the answer does not name it".into() };
     let one = |(key, version): &(String, String)| BulkOutcome {
         key: key.clone(),
         version: version.clone(),
-        refused: told.get(&(key.clone(), version.clone())).cloned().unwrap_or_else(|| Some(untold())),
+        refused: told
+            .get(&(key.clone(), version.clone()))
+            .or_else(|| whole(key))
+            .cloned()
+            .unwrap_or_else(|| Some(untold())),
     };
     asked.iter().map(one).collect()
 }
@@ -303,18 +309,19 @@ mod tests {
     fn what_the_answer_leaves_out_was_not_deleted() {
         let line = |key: &str, code: Option<&str>| xml::BulkLine {
             key: key.into(),
-            version_id: Some("1".into()),
+            version_id: (!key.ends_with('-')).then(|| "1".into()),
             code: code.map(str::to_owned),
             message: Some("no".into()),
         };
         let read = xml::DeleteResult {
-            deleted: vec![line("a", None), line("c", None)],
-            error: vec![line("b", Some("AccessDenied")), line("c", Some("AccessDenied"))],
+            deleted: vec![line("a", None), line("c", None), line("e-", None)],
+            error: ["b", "c", "f-"].map(|key| line(key, Some("AccessDenied"))).into(),
         };
-        let asked: Vec<_> = ["a", "b", "c", "d"].map(|key| (key.to_owned(), "1".to_owned())).into();
+        let asked: Vec<_> = ["a", "b", "c", "d", "e-", "f-"].map(|key| (key.to_owned(), "1".to_owned())).into();
         let refused: Vec<_> =
             outcomes_of(&asked, read).into_iter().map(|outcome| outcome.refused.map(|why| why.trouble)).collect();
-        assert_eq!(refused, [None, Some(Trouble::Refused), Some(Trouble::Refused), Some(Trouble::Garbled)]);
+        let (denied, garbled) = (Some(Trouble::Refused), Some(Trouble::Garbled));
+        assert_eq!(refused, [None, denied, denied, garbled, garbled, denied]);
     }
 
     #[test]
