@@ -71,6 +71,9 @@ async fn contract(place: &Place) {
     let store = open(place, "files/shop").unwrap();
     let store = &*store;
     assert!(names(store, "").await.is_empty(), "a fresh place is empty");
+    if let Place::S3(S3Place { keys, .. }) = place {
+        assert!(!format!("{store:?} {store}").contains(secrecy::ExposeSecret::expose_secret(&keys.secret)));
+    }
 
     // Whole objects: empty, binary, overwritten.
     let binary: Vec<u8> = (0..=255).cycle().take(100_000).collect();
@@ -405,6 +408,7 @@ fn quickly() -> Proving {
     Proving { hold: Duration::from_secs(40), patience: patience() }
 }
 
+#[allow(clippy::print_stdout, reason = "shown when a test fails")]
 async fn proven(place: &Place) -> Report {
     let report = prove_with(place, Timestamp::now(), &quickly()).await.unwrap();
     println!("{place}: {}", report.verdict);
