@@ -8,4 +8,24 @@
 //! The rule that keeps it right: what can be restored is reckoned from segments that were seen in the archive,
 //! never from the engine's word that it is fine.
 
+pub mod canary;
 pub mod conf;
+pub mod continuity;
+pub mod history;
+pub mod info;
+pub mod lsn;
+pub mod retention;
+pub mod select;
+pub mod set;
+pub mod wal;
+
+pub use canary::{Canary, Moment, NoMoment, moment};
+pub use conf::RepoKey;
+pub use continuity::{Archive, Continuity, continuity};
+pub use history::Line;
+pub use info::Info;
+pub use lsn::{Lsn, Timeline};
+pub use retention::{Expiry, Keep, expire};
+pub use select::{Choice, NoSet, PointName, Target, select};
+pub use set::{BackupSet, Kind, Label};
+pub use wal::Segment;
