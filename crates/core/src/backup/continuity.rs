@@ -11,6 +11,8 @@ use super::wal::Segment;
 /// What lies in the archive of one repository.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Archive {
+    /// Its name, such as `15-1`: one per cluster.
+    pub name: String,
     /// Segments that are there, each once.
     pub segments: BTreeSet<Segment>,
     /// Segments that are there twice with different content; the engine fetches neither, so they count as gone.
@@ -164,7 +166,7 @@ mod tests {
         let two = Timeline::new(2).unwrap();
         let line = Line::parse(two, &format!("1\t{}\tx\n", Lsn::new(4 * SEGMENT_BYTES + 7))).unwrap();
         let second = |number| Segment::numbered(two, number).unwrap();
-        let mut archive = Archive { segments: seen(1..6), ..Archive::default() };
+        let mut archive = Archive { name: "15-1".into(), segments: seen(1..6), ..Archive::default() };
         archive.segments.extend([second(4), second(5), second(6)]);
         archive.lines.insert(two, line.clone());
         assert_eq!(archive.newest_timeline(), Some(two));

@@ -23,6 +23,8 @@ pub struct Info {
     pub left_out: Vec<(String, String)>,
     /// How each repository is.
     pub repos: BTreeMap<RepoKey, RepoState>,
+    /// Name of the archive of each repository's newest cluster, such as `15-1`.
+    pub archives: BTreeMap<RepoKey, String>,
     /// Whether a backup runs now, as the engine's lock says.
     pub running: bool,
 }
@@ -185,6 +187,14 @@ pub fn parse(text: &str) -> Result<Info, InfoError> {
             info.repos.insert(RepoKey::Near, state(status));
         }
     }
+    let mut newest: BTreeMap<RepoKey, &RawDb> = BTreeMap::new();
+    for db in &stanza.db {
+        if let Some(key) = RepoKey::of(db.repo_key) {
+            let known = newest.entry(key).or_insert(db);
+            *known = if db.id > known.id { db } else { *known };
+        }
+    }
+    info.archives = newest.into_iter().filter_map(|(key, db)| Some((key, archive(db)?))).collect();
     for raw in stanza.backup {
         let name = raw.get("label").and_then(|label| label.as_str()).unwrap_or("(no name)");
         let name: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
@@ -199,6 +209,12 @@ pub fn parse(text: &str) -> Result<Info, InfoError> {
     info.sets.sort_by(|a, b| (a.repo, &a.label).cmp(&(b.repo, &b.label)));
     info.sets.dedup_by(|a, b| a.repo == b.repo && a.label == b.label);
     Ok(info)
+}
+
+/// The engine's name for the archive of a cluster; none if the version is not one.
+fn archive(db: &RawDb) -> Option<String> {
+    let plain = |part: &str| !part.is_empty() && part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit());
+    db.version.split('.').all(plain).then(|| format!("{}-{}", db.version, db.id))
 }
 
 fn state(status: &RawStatus) -> RepoState {
@@ -249,6 +265,7 @@ fn set(raw: RawSet, clusters: &[RawDb]) -> Result<BackupSet, String> {
         repo,
         system_id: cluster.system_id,
         postgres: major.ok_or("the version of PostgreSQL is not told")?,
+        archive: archive(cluster).ok_or("the version of PostgreSQL is not told")?,
         error: raw.error.unwrap_or(false),
     })
 }
@@ -280,6 +297,7 @@ mod tests {
         let info = parse(ANSWER).unwrap();
         assert_eq!(info.left_out, []);
         assert_eq!(info.repos, BTreeMap::from([(RepoKey::Near, RepoState::Good)]));
+        assert_eq!(info.archives, BTreeMap::from([(RepoKey::Near, "15-1".to_owned())]));
         assert!(info.running);
         let [full, incr] = &info.sets[..] else { panic!("{info:?}") };
         assert_eq!(
@@ -287,6 +305,7 @@ mod tests {
             (Kind::Full, None, 31_457_280, 4_194_304)
         );
         assert_eq!((full.system_id, full.postgres), (7_575_757_575_757_575_757, 15));
+        assert_eq!(full.archive, "15-1");
         assert_eq!((full.start_lsn.to_string(), full.stop_lsn.to_string()), ("0/3000028".into(), "0/3000138".into()));
         assert_eq!(incr.prior.as_ref(), Some(&full.label));
         assert_eq!(incr.references, BTreeSet::from([full.label.clone()]));

@@ -87,6 +87,8 @@ pub enum NotTaken {
     Newer,
     /// It or what it builds on is broken or gone.
     Broken(Broken),
+    /// It is of another cluster than the archive.
+    OtherCluster,
     /// It was taken on a timeline that this line left before.
     OtherLine,
     /// A segment that its replay needs is gone.
@@ -161,6 +163,9 @@ pub fn select_along<'a>(
 
 fn fits(set: &BackupSet, chains: &Chains<'_>, archive: &Archive, line: &Line, target: Lsn) -> Result<(), NotTaken> {
     chains.needs(set).map_err(NotTaken::Broken)?;
+    if set.archive != archive.name {
+        return Err(NotTaken::OtherCluster);
+    }
     if !line.holds(set.timeline, set.stop_lsn) {
         return Err(NotTaken::OtherLine);
     }
@@ -208,6 +213,7 @@ mod tests {
     fn archive(hours: u64, gone: &[u64]) -> Archive {
         let segments = (0..hours * 16).filter(|number| !gone.contains(number));
         Archive {
+            name: "15-1".into(),
             segments: segments.map(|number| Segment::numbered(Timeline::FIRST, number).unwrap()).collect(),
             ..Archive::default()
         }
@@ -260,6 +266,13 @@ mod tests {
         sets.remove(0);
         let Err(NoSet::NoneWhole { sets: refused }) = select(&sets, &archive(20, &[]), &hour(19)) else { panic!() };
         assert_eq!(refused.len(), 2);
+    }
+
+    #[test]
+    fn a_set_of_another_cluster_is_not_taken() {
+        let mut sets = three();
+        sets[2].archive = "15-2".into();
+        assert_eq!(select(&sets, &archive(20, &[]), &hour(19)).unwrap().set.label, sets[1].label);
     }
 
     #[test]

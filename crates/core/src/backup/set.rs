@@ -154,6 +154,8 @@ pub struct BackupSet {
     pub system_id: u64,
     /// Major version of PostgreSQL.
     pub postgres: u32,
+    /// Name of the archive that its log is in, such as `15-1`; a cluster that was made anew gets another.
+    pub archive: String,
     /// Whether the engine found broken pages while it took it. Such a set is never chosen.
     pub error: bool,
 }
@@ -238,6 +240,7 @@ pub(crate) mod tests {
             repo: RepoKey::Near,
             system_id: 7_300_000_000_000_000_000,
             postgres: 15,
+            archive: "15-1".into(),
             error: false,
         }
     }
