@@ -2,6 +2,7 @@
 //!
 //! Everything here acts (files, SQL, tasks); what to do was decided in `springtide-core`.
 
+pub mod backup;
 pub mod destroy;
 mod folders;
 pub mod hash;
