@@ -454,4 +454,70 @@ pub const COMMANDS: &[Explanation] = &[
          one out, and their acts could not be told apart from faults. The message names who it is. The lock is given \
          back when that process ends, however it ends. Nothing was changed.",
     ),
+    row(
+        "E1010",
+        "the backup engine did not do it",
+        "pgBackRest is not installed, is older than 2.45, could not reach the database, is busy with another run, or failed \
+         in a way that has no code of its own; the message holds its words and names its log. No backup set was changed, \
+         and the database serves on. A backup that was cut off is cleared away by the next one.",
+    ),
+    row(
+        "E1011",
+        "a backup repository cannot be reached",
+        "The folder or the object store does not answer, or answers that it cannot now. Write-ahead log waits on this \
+         machine until it does, up to the limit of its queue; beyond that it is given up and the next backup closes the gap. \
+         See that the store is up and its name, port and certificate are right.",
+    ),
+    row(
+        "E1012",
+        "a backup repository refuses the credentials",
+        "The access key or the secret key is wrong, expired, or lacks the right to list, read and write; of a folder, its \
+         owner is another one. Nothing was changed. Give new credentials and repeat the command.",
+    ),
+    row(
+        "E1013",
+        "a backup repository cannot be read with this key",
+        "Everything in it is encrypted with the environment's passphrase. Either that secret is not the one it was made \
+         with, or the files that name the keys inside are damaged. Put the secret back from its copy; without it nobody \
+         can read these backups. Nothing was changed.",
+    ),
+    row(
+        "E1014",
+        "a backup repository is not this environment's",
+        "Nothing was set up in it for this environment, or what lies there is of another database of the same name. \
+         `springtide apply` sets an empty one up; over another database's backups nothing is ever written.",
+    ),
+    row(
+        "E1015",
+        "a disk is full",
+        "A backup or a restore needs more room than is left; the message says where. Nothing was left under its final \
+         name, and earlier backups are whole. Free room or give the repository another place, then repeat the command.",
+    ),
+    row(
+        "E1016",
+        "the archived log has a gap",
+        "A segment of the write-ahead log is not in the archive, so what came after it cannot be restored from the sets \
+         before it. The message names the first that is missing. Restore to before it, and take a full backup now: from \
+         its end on everything can be restored again.",
+    ),
+    row(
+        "E1017",
+        "no backup set serves",
+        "The target lies before the first set, after the archived log ends, or only sets that are broken lie before it; or \
+         a set was to go that others build on, or the last full one. The message says which, and what can be had \
+         instead. Nothing was changed.",
+    ),
+    row(
+        "E1018",
+        "a folder is not restored into",
+        "A restore goes only into a folder that is new or empty, and never over data that somebody may need. The one that \
+         was named holds something, or holds a restore that was opened since. Name another one.",
+    ),
+    row(
+        "E1019",
+        "a backup repository is damaged",
+        "What was read is not what was written: a checksum does not fit, or a file that others name is gone. The message \
+         names it. What was being restored was thrown away. Restore from another set or from the other repository, and \
+         take a full backup now.",
+    ),
 ];
