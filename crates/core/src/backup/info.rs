@@ -169,7 +169,9 @@ const EMPTY: i64 = 2;
 
 /// Reads the answer for one environment.
 pub fn parse(text: &str) -> Result<Info, InfoError> {
-    let mut stanzas: Vec<RawStanza> = serde_json::from_str(text).map_err(|error| InfoError::Form(error.to_string()))?;
+    // 2.45 writes line breaks of messages as they are; outside of texts they mean nothing anyway.
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut stanzas: Vec<RawStanza> = serde_json::from_str(&text).map_err(|error| InfoError::Form(error.to_string()))?;
     if stanzas.len() > 1 {
         return Err(InfoError::Several(stanzas.len()));
     }
@@ -343,6 +345,14 @@ mod tests {
         assert_eq!(of(2), RepoState::Empty);
         assert_eq!(of(99), RepoState::Trouble("[CryptoError] no".into()));
         assert_eq!(parse("[]").unwrap(), Info::default());
+    }
+
+    #[test]
+    fn line_breaks_in_messages_are_read_over() {
+        let text = ANSWER.replacen(r#""message":"ok""#, "\"message\":\"[CryptoError] no\n   HINT: a key?\"", 1);
+        let text = text.replacen(r#""status":{"code":0"#, r#""status":{"code":99"#, 1);
+        let state = RepoState::Trouble("[CryptoError] no    HINT: a key?".into());
+        assert_eq!(parse(&text).unwrap().repos, BTreeMap::from([(RepoKey::Near, state)]));
     }
 
     #[test]

@@ -163,9 +163,10 @@ pub(super) fn first_error(output: &str) -> Option<(u16, String)> {
     Some((number, shorten(&words)))
 }
 
-/// One line without what steers terminals, at most 600 characters.
+/// One line without what steers terminals, at most 600 characters; what was decrypted with a wrong key is cut off.
 pub(super) fn shorten(words: &str) -> String {
-    words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(600).collect()
+    let readable = words.split(char::REPLACEMENT_CHARACTER).next().unwrap_or_default();
+    readable.chars().map(|c| if c.is_control() { ' ' } else { c }).take(600).collect()
 }
 
 /// What an error of pgBackRest means. `repo` is the one the command was for.
@@ -195,6 +196,12 @@ pub(super) fn classify(
         "failed with 403",
     ]) {
         return EngineError::Refused(repo, words);
+    }
+    // With a wrong key the info files are noise, which is "format" if its padding happens to fit. Both copies of a
+    // file were tried by then.
+    let noise = has(&["unable to load info file"]) && has(&["FormatError", "key/value found outside of section"]);
+    if noise {
+        return EngineError::WrongKey(repo, words);
     }
     if has(&["CryptoError", "cipher header", "unable to flush"]) || number == 95 {
         return EngineError::WrongKey(repo, words);
