@@ -14,6 +14,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use springtide_core::backup::conf::{DATA_AT, WORK_AT};
+use springtide_core::backup::info::RepoState;
 use springtide_core::workload::UserSpec;
 use springtide_driver::TaskMount;
 
@@ -168,6 +169,15 @@ impl PgBackRest {
     pub(super) async fn restore_order(&self, order: &RestoreOrder, watch: Watch<'_>) -> Result<Restored, EngineError> {
         if let Some(restored) = finished(order)? {
             return Ok(restored);
+        }
+        // Looked at by the list, because the restore itself says of any trouble that the set is not valid.
+        let there = self.info(order.set.repo).await?;
+        if !there.sets.iter().any(|set| set.label == order.set.label && set.system_id == order.set.system_id) {
+            let (label, repo) = (order.set.label.to_string(), order.set.repo);
+            return Err(match there.repos.get(&repo) {
+                Some(RepoState::Missing) => EngineError::NoStanza(repo, "nothing was set up in it".into()),
+                _ => EngineError::Set { label, words: "it is not in the repository any more".into() },
+            });
         }
         let building = claim(order)?;
         room(&building.folder, order.set.bytes.saturating_add(ROOM_BYTES))?;

@@ -26,26 +26,29 @@ fn finding(object: impl Into<String>, words: impl Into<String>) -> Finding {
     Finding { object: object.into(), words: words.into() }
 }
 
-/// What may stand in a line that tells of damage.
-const BAD: [&str; 17] = [
-    "file missing",
-    "invalid checksum",
-    "invalid size",
-    "invalid result",
-    "does not match",
-    "missing or unusable",
-    "manifest missing",
-    "may not be recoverable",
-    "appears to be in progress",
-    "does not contain any target files",
-    "are not in the archive.info",
-    "duplicate WAL",
-    "unable to",
-    "Error",
-    "ERROR",
-    "expected",
-    "no usable",
+/// What lines of a repository without damage begin with. Anything else is told: the program has many words for damage,
+/// and a new one must not pass for health.
+const HARMLESS: [&str; 10] = [
+    "verify command begin",
+    "verify command end",
+    "archiveId: ",
+    "archive path ",
+    "no archives exist",
+    "no backups exist",
+    "stanza: ",
+    "statistics: ",
+    "option ",
+    "http ",
 ];
+
+/// What a message is about: what it quotes, else its first path.
+fn object_in(words: &str) -> &str {
+    let quoted = words.split('\'').nth(1).filter(|word| word.contains('/'));
+    let path = || words.split_whitespace().map(|word| word.trim_end_matches(':')).find(|word| word.contains('/'));
+    let object = quoted.or_else(path).unwrap_or_default();
+    let below = RepoKey::ALL.iter().find_map(|key| object.strip_prefix(key.folder_at()));
+    below.map_or(object, |below| below.trim_start_matches('/'))
+}
 
 /// Reads the output of `verify`; none if it never came to its end.
 fn findings(output: &str) -> Option<Vec<Finding>> {
@@ -58,11 +61,12 @@ fn findings(output: &str) -> Option<Vec<Finding>> {
         }
         // "2026-11-24 03:15:00.123 P01   INFO: invalid checksum 'x'"
         let Some((head, words)) = line.split_once(": ") else { continue };
-        let level = head.split_whitespace().next_back().unwrap_or_default();
+        let mut fields = head.split_whitespace().rev();
+        let level = fields.next().unwrap_or_default();
         let told = matches!(level, "INFO" | "WARN" | "DETAIL" | "ERROR");
-        if told && !words.contains("command begin") && BAD.iter().any(|bad| words.contains(bad)) {
-            let object = words.split('\'').nth(1).unwrap_or_default();
-            found.push(finding(object, shorten(words)));
+        let entry = told && fields.next().is_some_and(|process| process.starts_with('P'));
+        if entry && !HARMLESS.iter().any(|start| words.starts_with(start)) {
+            found.push(finding(object_in(words), shorten(words)));
         }
     }
     match status {
@@ -156,6 +160,10 @@ mod tests {
         let found = findings(output).unwrap();
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found[1].object, "shop/20261124-031500F/bundle/1");
+        let bad = "2026-11-24 03:15:00.300 P01   INFO: invalid result 15-1/0000000100000000/00.zst: [95] raised\nstatus: error\n";
+        assert_eq!(findings(bad).unwrap()[0].object, "15-1/0000000100000000/00.zst");
+        let word = "2026-11-24 03:15:00.300 P00 DETAIL: a word that nobody knows\nstatus: ok\n";
+        assert_eq!(findings(word).unwrap().len(), 1);
         assert_eq!(findings("stanza: shop\nstatus: error\n").unwrap().len(), 1);
         assert_eq!(findings("stanza: shop\nstatus: ok\n"), Some(Vec::new()));
         assert_eq!(findings("P00   INFO: verify command end: completed successfully\n"), None);
