@@ -8,6 +8,7 @@ mod folders;
 pub mod hash;
 pub mod install;
 pub mod mask;
+pub mod objects;
 pub mod odoo_log;
 pub mod postgres;
 pub mod secrets;

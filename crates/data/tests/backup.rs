@@ -4,10 +4,13 @@
 
 #[path = "backup/damage.rs"]
 mod damage;
+#[path = "backup/far.rs"]
+mod far;
 #[path = "backup/killed.rs"]
 mod killed;
 #[path = "backup/refused.rs"]
 mod refused;
+mod stores;
 #[path = "backup/world.rs"]
 mod world;
 
@@ -91,6 +94,7 @@ async fn all(driver: Arc<ProcessDriver>, temp: &Path) {
     killed::everywhere(&world, &orders, &mut dice).await;
     refused::full_disk(&world).await;
     prune(&world).await;
+    far::all(&mut world).await;
 
     let log = world.stop().await;
     assert!(!log.contains(world::PASSPHRASE), "the passphrase is in the server's log");
