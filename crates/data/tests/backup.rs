@@ -92,9 +92,9 @@ async fn all(driver: Arc<ProcessDriver>, temp: &Path) {
     damage::gap(&world, &orders).await;
     damage::mutations(&world, &orders, &mut dice).await;
     killed::everywhere(&world, &orders, &mut dice).await;
-    refused::full_disk(&world).await;
     prune(&world).await;
     far::all(&mut world).await;
+    refused::full_disk(&mut world).await;
 
     let log = world.stop().await;
     assert!(!log.contains(world::PASSPHRASE), "the passphrase is in the server's log");

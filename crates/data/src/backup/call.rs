@@ -98,7 +98,7 @@ impl PgBackRest {
         if outcome.code == Some(0) && first_error(&output).is_none() {
             return Ok(output);
         }
-        let repo = repo.or(self.site.repos().first().copied()).unwrap_or(RepoKey::Near);
+        let repo = repo.or_else(|| self.site.repo_in(&output)).unwrap_or(RepoKey::Near);
         Err(classify(command, repo, outcome.code, &self.site.mask(&output), &outcome.log))
     }
 

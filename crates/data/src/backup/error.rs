@@ -197,6 +197,10 @@ pub(super) fn classify(
     ]) {
         return EngineError::Refused(repo, words);
     }
+    // It is an error of the same number as a wrong key's.
+    if has(&["unable to verify certificate", "TLS error"]) {
+        return EngineError::Unreachable(repo, words);
+    }
     // With a wrong key the info files are noise, which is "format" if its padding happens to fit. Both copies of a
     // file were tried by then.
     let noise = has(&["unable to load info file"]) && has(&["FormatError", "key/value found outside of section"]);

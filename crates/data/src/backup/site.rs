@@ -99,6 +99,21 @@ impl Site {
         work_folders(&self.work, self.user)
     }
 
+    /// The repository that an error of a command for all of them is about: the one whose host or number it names, else
+    /// the first.
+    pub(super) fn repo_in(&self, output: &str) -> Option<RepoKey> {
+        let (_, error) = output.split_once("ERROR: [")?;
+        let named = |key: &RepoKey| {
+            let host = self.conf.repos.iter().find(|repo| repo.key == *key).and_then(|repo| match &repo.place {
+                Place::S3 { host, .. } => Some(format!("'{host}:")),
+                Place::Folder => None,
+            });
+            host.is_some_and(|host| error.contains(&host)) || error.contains(&format!("repo{}", key.number()))
+        };
+        let keys = self.repos();
+        keys.iter().copied().find(named).or(keys.first().copied())
+    }
+
     /// The keys of its repositories, the near one first.
     pub fn repos(&self) -> Vec<RepoKey> {
         let mut keys: Vec<RepoKey> = self.conf.repos.iter().map(|repo| repo.key).collect();

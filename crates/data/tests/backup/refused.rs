@@ -4,8 +4,8 @@ use std::fs;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use springtide_core::backup::info::RepoState;
-use springtide_core::backup::{Kind, RepoKey, Target};
-use springtide_data::backup::BackupEngine;
+use springtide_core::backup::{Kind, Line, RepoKey, Target};
+use springtide_data::backup::{BackupEngine, RestoreOrder};
 
 use crate::world::{Order, PASSPHRASE, World, nobody, site, user};
 
@@ -66,38 +66,35 @@ pub async fn keys(world: &World, orders: &[Order]) {
     assert!(world.engine(world.near()).verify(RepoKey::Near).await.unwrap().is_empty());
 }
 
-/// A repository on a file system that is full.
-pub async fn full_disk(world: &World) {
+/// A repository on a file system that is full: told as that; with more room the next backup is whole. And a restore that
+/// cannot fit does not begin.
+pub async fn full_disk(world: &mut World) {
     let small = world.folder.join("small");
     fs::create_dir_all(&small).unwrap();
-    mount(Some("small"), &small, Some("tmpfs"), MsFlags::empty(), Some("size=3m")).unwrap();
-    let copied = copy_of_info(world, &small.join("pg"));
+    mount(Some("small"), &small, Some("tmpfs"), MsFlags::empty(), Some("size=2m,mode=0711")).unwrap();
     let site = site(&world.driver, &world.environment, &world.folder, small.join("pg"), PASSPHRASE);
-    let result = world.engine(site).take(RepoKey::Near, Kind::Full, &nobody).await;
-    umount2(&small, MntFlags::MNT_DETACH).unwrap();
-    assert!(copied > 0);
-    let error = result.unwrap_err();
+    world.stop().await;
+    world.start(&site).await;
+    let engine = world.engine(site);
+    engine.prepare().await.unwrap();
+    let error = engine.take(RepoKey::Near, Kind::Full, &nobody).await.unwrap_err();
     assert_eq!(error.code(), "E1015", "{error}");
+    let into = small.join("restored");
+    let order = RestoreOrder { into: into.clone(), ..last_order(world).await };
+    let error = world.engine(world.near()).restore(&order, &nobody).await.unwrap_err();
+    assert_eq!(error.code(), "E1015", "{error}");
+    assert!(!into.exists());
+    mount(Some("small"), &small, Some("tmpfs"), MsFlags::MS_REMOUNT, Some("size=200m")).unwrap();
+    let set = engine.take(RepoKey::Near, Kind::Full, &nobody).await.unwrap();
+    world.switch().await;
+    let found = engine.verify(RepoKey::Near).await.unwrap();
+    umount2(&small, MntFlags::MNT_DETACH).unwrap();
+    assert!(found.is_empty(), "after a full disk and {}: {found:?}", set.label);
 }
 
-/// A repository that is set up and holds nothing.
-fn copy_of_info(world: &World, to: &std::path::Path) -> usize {
-    let mut copied = 0;
-    for folder in ["archive", "backup"] {
-        let below = std::path::Path::new(folder).join(world.environment.as_str());
-        fs::create_dir_all(to.join(&below)).unwrap();
-        for entry in fs::read_dir(world.near_folder().join(&below)).unwrap().flatten() {
-            if entry.metadata().unwrap().is_file() {
-                fs::copy(entry.path(), to.join(&below).join(entry.file_name())).unwrap();
-                copied += 1;
-            }
-        }
-    }
-    let status = std::process::Command::new("chown")
-        .args(["-R", &format!("{}:{}", user().uid, user().gid)])
-        .arg(to)
-        .status()
-        .unwrap();
-    assert!(status.success());
-    copied
+/// An order for the newest that the near repository has.
+async fn last_order(world: &World) -> RestoreOrder {
+    let set = world.engine(world.near()).list(RepoKey::Near).await.unwrap().sets.pop().unwrap();
+    let target = Target::Lsn(set.stop_lsn.plus(1).unwrap());
+    RestoreOrder { line: Line::alone(set.timeline), set, target, into: "/nowhere".into(), owner: user() }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
 use secrecy::{ExposeSecret as _, SecretString};
 use springtide_data::objects::s3::S3;
 use springtide_data::objects::{Keys, Patience, Place, S3Place, Trouble};
@@ -220,6 +220,8 @@ pub fn certificate(folder: &Path) -> String {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    // OpenSSL takes a certificate whose subject is its issuer's for one that signed itself.
+    params.distinguished_name.push(DnType::CommonName, "authority of a test");
     let authority = params.self_signed(&key).unwrap().pem();
     let issuer = Issuer::from_ca_cert_pem(&authority, key).unwrap();
     let key = KeyPair::generate().unwrap();
