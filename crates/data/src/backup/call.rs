@@ -47,6 +47,8 @@ impl PgBackRest {
     /// A command that only looks at the repositories. Its output is the answer and nothing else.
     pub(super) fn look(&self, command: &'static str, repo: RepoKey, words: &[String]) -> Call {
         let quiet = "--log-level-console=error".to_owned();
+        // A store that is away is tried again for so long, for each of four files.
+        let patience = "--io-timeout=10".to_owned();
         let mut mounts = self.site.repo_mounts();
         if self.site.work.is_dir() {
             // The locks in it tell whether a backup runs.
@@ -59,7 +61,7 @@ impl PgBackRest {
             command,
             name: None,
             repo: Some(repo),
-            words: [&[quiet], words].concat(),
+            words: [&[quiet, patience], words].concat(),
             mounts,
             seconds: LOOK_SECONDS,
             log: None,

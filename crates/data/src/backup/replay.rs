@@ -175,16 +175,15 @@ fn failure(order: &RestoreOrder, code: Option<i32>, output: &str, log: &Path) ->
     ]) {
         let gone = output.lines().rev().find(|line| line.contains("unable to find"));
         // A damaged record looks like the end of the log; then the server said so.
-        if let Some(words) = line(&[
+        let broken = line(&[
             "incorrect resource manager data checksum",
             "invalid record",
             "invalid magic",
             "unexpected pageaddr",
             "incorrect prev-link",
-        ]) {
-            if gone.is_none() {
-                return EngineError::Damaged { repo, words };
-            }
+        ]);
+        if let (Some(words), None) = (broken, gone) {
+            return EngineError::Damaged { repo, words };
         }
         return EngineError::WalGap { segment: gone.and_then(segment_in), words };
     }
