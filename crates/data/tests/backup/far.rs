@@ -92,4 +92,9 @@ pub async fn all(world: &mut World) {
     assert!(!engine.list(RepoKey::Near).await.unwrap().sets.is_empty());
     store.start_again().await;
     assert_eq!(engine.list(RepoKey::Far).await.unwrap().sets.len(), 2);
+    // While it is there still: a server that stops waits for its archiver.
+    world.stop().await;
+    let near = world.near();
+    world.start(&near).await;
+    println!("far: all of it");
 }
