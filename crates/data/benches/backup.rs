@@ -12,14 +12,13 @@
 #[allow(dead_code, reason = "the tests use more of it")]
 mod world;
 
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use springtide_core::backup::conf::{DATA_AT, RepoKey, SOCKET_AT, WORK_AT};
-use springtide_core::backup::{Kind, Target, select};
+use springtide_core::backup::conf::{DATA_AT, SOCKET_AT, WORK_AT};
+use springtide_core::backup::{Kind, RepoKey, Target, select};
 use springtide_data::backup::{BackupEngine, RestoreOrder};
 use springtide_driver::{ProcessDriver, hidden_command};
 use world::{World, nobody, port, user};
@@ -58,29 +57,30 @@ fn timed(command: &mut Command) -> Duration {
     since.elapsed()
 }
 
-/// The same configuration with this machine's paths, for pgBackRest run by hand into a repository of its own.
-fn plain_conf(world: &World, temp: &Path) -> PathBuf {
+/// pgBackRest by hand with the same configuration, into a repository of its own: in a mount namespace in which the server's
+/// places are where the server has them.
+fn plain(world: &World, temp: &Path, words: &[&str]) -> Command {
     let site = world.near();
-    let text = world::text(&site)
-        .replace(RepoKey::Near.folder_at(), temp.join("plain").to_str().unwrap())
-        .replace(WORK_AT, temp.join("plain-work").to_str().unwrap())
-        .replace(DATA_AT, site.data.to_str().unwrap())
-        .replace(SOCKET_AT, site.socket.to_str().unwrap())
-        .replace("repo1-bundle=y", "repo1-bundle=y\narchive-check=n");
     for folder in ["plain", "plain-work", "plain-work/lock", "plain-work/log", "plain-work/spool"] {
         std::fs::create_dir_all(temp.join(folder)).unwrap();
         std::os::unix::fs::chown(temp.join(folder), Some(user().uid), Some(user().gid)).unwrap();
     }
-    let path = temp.join("plain.conf");
-    std::fs::write(&path, text).unwrap();
-    std::os::unix::fs::chown(&path, Some(user().uid), Some(user().gid)).unwrap();
-    path
-}
-
-fn plain(conf: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new("pgbackrest");
+    let conf = temp.join("plain.conf");
+    std::fs::write(&conf, world::text(&site).replace("repo1-bundle=y", "repo1-bundle=y\narchive-check=n")).unwrap();
+    std::os::unix::fs::chown(&conf, Some(user().uid), Some(user().gid)).unwrap();
+    let script = "mount -t tmpfs plain /srv/springtide; uid=$1 gid=$2; shift 2; \
+                  for pair in 1 2 3 4; do mkdir -p \"$2\"; mount --bind \"$1\" \"$2\"; shift 2; done; \
+                  exec setpriv --reuid \"$uid\" --regid \"$gid\" --clear-groups pgbackrest \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "bash", "-e", "-c", script, "bash", &user().uid.to_string(), &user().gid.to_string()]);
+    let (repo, work) = (temp.join("plain"), temp.join("plain-work"));
+    let pairs =
+        [(&repo, RepoKey::Near.folder_at()), (&work, WORK_AT), (&site.data, DATA_AT), (&site.socket, SOCKET_AT)];
+    for (from, at) in pairs {
+        command.arg(from).arg(at);
+    }
     command.arg(format!("--config={}", conf.display())).arg("--stanza=shop").args(words);
-    command.uid(user().uid).gid(user().gid).env("TZ", "UTC").current_dir("/");
+    command.env("TZ", "UTC").current_dir("/");
     command
 }
 
@@ -96,21 +96,14 @@ async fn all(driver: Arc<ProcessDriver>, temp: &Path, json: bool) {
     let pgbench = ["-h", &at[0], "-p", &at[1], "-U", "postgres", "-i", "-q", "-s", &scale, "postgres"];
     timed(Command::new(format!("{}/pgbench", world::PROGRAMS)).args(pgbench));
     client.batch_execute("CHECKPOINT").await.unwrap();
-    // Folders above the data are passed by our user only for the run by hand.
-    let mut above = world.near().data.parent().map(Path::to_owned);
-    while let Some(folder) = above.filter(|folder| folder.starts_with(temp)) {
-        world::passable(&folder);
-        above = folder.parent().map(Path::to_owned);
-    }
-    let conf = plain_conf(&world, temp);
-    timed(&mut plain(&conf, &["stanza-create"]));
+    timed(&mut plain(&world, temp, &["stanza-create"]));
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let since = Instant::now();
         engine.take(RepoKey::Near, Kind::Full, &nobody).await.unwrap();
         ours.push(since.elapsed());
-        theirs.push(timed(&mut plain(&conf, &["backup", "--type=full"])));
+        theirs.push(timed(&mut plain(&world, temp, &["backup", "--type=full"])));
     }
     world.switch().await;
     let sets = engine.list(RepoKey::Near).await.unwrap().sets;
