@@ -20,6 +20,8 @@ pub(super) const LOOK_SECONDS: u32 = 10 * 60;
 pub(super) const MOVE_SECONDS: u32 = 24 * 60 * 60;
 /// Longest answer that is read, bytes: a list of some million segments.
 const ANSWER_BYTES: u64 = 1 << 30;
+/// A file system with less room is full, bytes.
+const FULL_BYTES: u64 = 64 << 20;
 /// How often progress is told.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long another run of the same command is waited for.
@@ -101,7 +103,13 @@ impl PgBackRest {
             return Ok(output);
         }
         let repo = repo.or_else(|| self.site.repo_in(&output)).unwrap_or(RepoKey::Near);
-        Err(classify(command, repo, outcome.code, &self.site.mask(&output), &outcome.log))
+        let error = classify(command, repo, outcome.code, &self.site.mask(&output), &outcome.log);
+        // Of a write that failed in a process of its own it does not tell why.
+        let unwritten = matches!(&error, EngineError::Failed { words, .. } if words.contains("unable to write"));
+        match self.site.folders.get(&repo).filter(|folder| unwritten && is_full(folder)) {
+            Some(folder) => Err(EngineError::Full(format!("{}; {error}", folder.display()))),
+            None => Err(error),
+        }
     }
 
     /// Runs a task and tells how far it is meanwhile. Another task of its name is waited for.
@@ -181,6 +189,12 @@ impl PgBackRest {
         let _ = fs::remove_file(&path);
         path
     }
+}
+
+/// Whether there is no room for another file of usual size.
+fn is_full(folder: &std::path::Path) -> bool {
+    let stat = nix::sys::statvfs::statvfs(folder);
+    stat.is_ok_and(|stat| stat.blocks_available().saturating_mul(stat.fragment_size()) < FULL_BYTES)
 }
 
 /// Reads `pgBackRest 2.45`, with whatever follows.
