@@ -3,6 +3,7 @@
 //! Everything here acts (files, SQL, tasks); what to do was decided in `springtide-core`.
 
 pub mod destroy;
+pub mod filestore;
 mod folders;
 pub mod hash;
 pub mod install;

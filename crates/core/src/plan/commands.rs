@@ -454,4 +454,58 @@ pub const COMMANDS: &[Explanation] = &[
          one out, and their acts could not be told apart from faults. The message names who it is. The lock is given \
          back when that process ends, however it ends. Nothing was changed.",
     ),
+    row(
+        "E1020",
+        "Odoo's filestore cannot be read",
+        "The folder of the environment's attachments is not there, cannot be listed, or a part of its path is a link, which \
+         is never followed. The mirror is unchanged. Check that the volume is mounted and belongs to the environment.",
+    ),
+    row(
+        "E1021",
+        "the mirror belongs to another key",
+        "What lies in this place was encrypted for another key than the environment's. Nothing was sent or judged: half of \
+         the files for one key and half for another would be no mirror. Give the key that it was begun with, or begin a \
+         new mirror in an empty place.",
+    ),
+    row(
+        "E1022",
+        "the filestore's key cannot be read",
+        "Among the secrets stands something that is no age identity. Nothing was read or written. Restore the secret from \
+         its copy; without it the mirror's files cannot be read by anybody.",
+    ),
+    row(
+        "E1023",
+        "the mirror's own folder cannot be used",
+        "The mirror keeps an index and a record of missing files in the state folder; neither could be read or written. \
+         Both may be thrown away: the store is then listed, and nothing is removed for longer.",
+    ),
+    row(
+        "E1024",
+        "somebody works on this mirror already",
+        "One push or removal at a time. The lock is given back when the other process ends, however it ends.",
+    ),
+    row(
+        "E1025",
+        "files cannot be restored into this folder",
+        "The disk is full, or the folder cannot be written. Files that have their name in it are whole and proven; with \
+         room, or after a repair, the same restore goes on where it ended.",
+    ),
+    row(
+        "E1026",
+        "the mirror's identity cannot be understood",
+        "The object files/mirror.json says which mirror lies in a place, and it was written over. Nothing is pushed there. \
+         The files can still be verified and restored; look who else writes to this place.",
+    ),
+    row(
+        "E1027",
+        "files of the mirror are missing or damaged",
+        "Objects were fetched, decrypted and hashed, and those that are named are not there or are not what their name says. \
+         Restores take them from the other mirror, and what Odoo still has is sent again with the next push.",
+    ),
+    row(
+        "E1028",
+        "files of the mirror could not be verified",
+        "The store did not give some objects, so nothing is known of them; that is neither good nor damaged. Verify again \
+         when the store answers.",
+    ),
 ];
