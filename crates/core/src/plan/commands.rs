@@ -455,6 +455,64 @@ pub const COMMANDS: &[Explanation] = &[
          back when that process ends, however it ends. Nothing was changed.",
     ),
     row(
+        "E1000",
+        "a place for backups cannot be used as it is written",
+        "The endpoint, bucket, region, prefix or key is not one that a store could have, or the endpoint would send data \
+         without TLS. Nothing was asked of the place. Correct it in the estate file, or its keys in the secrets.",
+    ),
+    row(
+        "E1001",
+        "the folder of a place is not there",
+        "A place's own folder is never made: if it is a mount that is missing, backups would fill the disk below it. Nor is \
+         a link below it followed. Mount or create it and give it to the user that Springtide runs as.",
+    ),
+    row(
+        "E1002",
+        "the connection to a store cannot be prepared",
+        "Most often the store's authority is not a PEM certificate. Nothing was asked of the store.",
+    ),
+    row(
+        "E1003",
+        "the store does not answer",
+        "Nobody listens there, its certificate is not from the authority that is given (or from none that this machine \
+         knows), or it was silent for too long. What was written before stays. It is tried again.",
+    ),
+    row(
+        "E1004",
+        "the store refuses the keys",
+        "They are wrong or have expired, have no right to what was asked, or this machine's clock differs from the store's by \
+         minutes. Nothing was changed. Put new keys into the secrets, or give them the right.",
+    ),
+    row(
+        "E1005",
+        "the store has no such bucket or object",
+        "The bucket's name is wrong, or an object that should be there is not. If it is an object of a backup, that backup is \
+         not whole: take another one.",
+    ),
+    row(
+        "E1006",
+        "the store fails",
+        "It answered with an error of its own, or that it has too much to do, and did so at every repeat. What was written before \
+         stays. It is tried again; an alert follows if it lasts.",
+    ),
+    row(
+        "E1007",
+        "the store's answer cannot be understood",
+        "What answers is no S3 store, or something on the way answers in its place. An answer that is not understood is never \
+         taken for an empty one. Check the endpoint.",
+    ),
+    row(
+        "E1008",
+        "the store rejects a request",
+        "Something else is there already, or the store does not have this function. Its own words are in the message. Nothing \
+         was changed.",
+    ),
+    row(
+        "E1009",
+        "the store is not immutable",
+        "It was tried to lose locked objects, and what is named was allowed; or the bucket has no versions or no Object Lock, \
+         or the place is a folder. Whoever has its keys may delete the backups there. Use a bucket with Object Lock in mode \
+         COMPLIANCE, of a store that keeps to it.",
         "E1020",
         "Odoo's filestore cannot be read",
         "The folder of the environment's attachments is not there, cannot be listed, or a part of its path is a link, which \

@@ -13,6 +13,7 @@ use object_store::client::{
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use reqwest::redirect;
 
+use super::s3::outermost;
 use super::{ObjectsError, S3Place};
 
 /// Largest answer that is not an object, in bytes. A page of a list has 1,000 names of 1 KiB.
@@ -94,11 +95,18 @@ struct Bounded(reqwest::Client);
 #[error("the answer is larger than {0} bytes")]
 struct TooLarge(usize);
 
+#[derive(Debug, thiserror::Error)]
+#[error("this is no ListBucketResult")]
+struct NoList;
+
 #[async_trait]
 impl HttpService for Bounded {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         // Lists, uploads and the like have a query; an object is read without one.
-        let object = request.method().as_str() == "GET" && request.uri().query().is_none();
+        let query = request.uri().query().map(str::to_owned);
+        let get = request.method().as_str() == "GET";
+        let object = get && query.is_none();
+        let list = get && query.is_some_and(|query| query.split('&').any(|one| one == "list-type=2"));
         let answer = self.0.call(request).await?;
         let limit = match answer.status().is_success() {
             true if object => return Ok(answer),
@@ -113,6 +121,10 @@ impl HttpService for Bounded {
                 return Err(HttpError::new(HttpErrorKind::Decode, TooLarge(limit)));
             }
             whole.extend_from_slice(&bytes);
+        }
+        // `object_store` reads any well-formed page as an empty list: a proxy's would say that everything is gone.
+        if list && parts.status.is_success() && outermost(&whole).as_deref() != Some("ListBucketResult") {
+            return Err(HttpError::new(HttpErrorKind::Decode, NoList));
         }
         Ok(HttpResponse::from_parts(parts, whole.into()))
     }
