@@ -22,7 +22,7 @@ use object_store::local::LocalFileSystem;
 use serde_json::json;
 use springtide_core::workload::UserSpec;
 use springtide_data::filestore::{
-    Filestore, FilesKey, Limits, Mirror, PushOptions, Row, Sample, check, restore, sha1_of,
+    FilesKey, Filestore, Limits, Mirror, PushOptions, Row, Sample, check, restore, sha1_of,
 };
 
 const FILES: usize = 2_000;
@@ -157,13 +157,12 @@ fn main() {
         });
 
     // Checking files against rows.
-    let run = |what: &dyn Fn()| what();
     let checked = || {
         let checked = runtime.block_on(check(&filestore, data.rows.clone(), cores())).unwrap();
         assert!(checked.good() && checked.good == FILES as u64);
     };
-    let check_cold = mib / best(cold, || run(&checked));
-    let check_warm = mib / best(nothing, || run(&checked));
+    let check_cold = mib / best(cold, checked);
+    let check_warm = mib / best(nothing, checked);
 
     // Pushing, against the same bytes copied and synced.
     let copy = best(nothing, || {
@@ -215,8 +214,8 @@ fn main() {
         let verified = runtime.block_on(mirror.verify(&Sample::All)).unwrap();
         assert!(verified.good() && verified.good == FILES as u64);
     };
-    let verify_cold = mib / best(|| forget(&stored), || run(&verified));
-    let verify_warm = mib / best(nothing, || run(&verified));
+    let verify_cold = mib / best(|| forget(&stored), verified);
+    let verify_warm = mib / best(nothing, verified);
     let into = data.folder.path().join("restored");
     let me = UserSpec { uid: nix::unistd::getuid().as_raw(), gid: nix::unistd::getgid().as_raw() };
     let restored = best(
@@ -243,7 +242,9 @@ fn main() {
         return;
     }
     println!("{FILES} files, {mib:.0} MiB, {} cores", cores());
-    println!("limits: SHA-1 alone {hash:.0} MiB/s, disk alone {disk:.0}, page cache {cache:.0}, age and SHA-1 {open:.0}");
+    println!(
+        "limits: SHA-1 alone {hash:.0} MiB/s, disk alone {disk:.0}, page cache {cache:.0}, age and SHA-1 {open:.0}"
+    );
     println!("check against rows   cold {check_cold:>6.0} MiB/s  {:.2} of its limit", check_cold / limit(hash, disk));
     println!("                     warm {check_warm:>6.0} MiB/s  {:.2}", check_warm / limit(hash, cache));
     println!("verify the mirror    cold {verify_cold:>6.0} MiB/s  {:.2}", verify_cold / limit(open, disk));

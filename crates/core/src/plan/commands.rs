@@ -513,6 +513,8 @@ pub const COMMANDS: &[Explanation] = &[
         "It was tried to lose locked objects, and what is named was allowed; or the bucket has no versions or no Object Lock, \
          or the place is a folder. Whoever has its keys may delete the backups there. Use a bucket with Object Lock in mode \
          COMPLIANCE, of a store that keeps to it.",
+    ),
+    row(
         "E1020",
         "Odoo's filestore cannot be read",
         "The folder of the environment's attachments is not there, cannot be listed, or a part of its path is a link, which \

@@ -81,7 +81,7 @@ impl Mirror {
             Err(object_store::Error::NotFound { .. }) => return Err(Damaged(Damage::Missing)),
             Err(error) => return Err(store_error(&error)),
         };
-        let sealed: Box<dyn BufRead> = match got.payload {
+        let sealed: Box<dyn BufRead + '_> = match got.payload {
             GetResultPayload::File(file, _) => Box::new(BufReader::with_capacity(BLOCK, file)),
             GetResultPayload::Stream(stream) => Box::new(Streamed { handle, stream, bytes: Vec::new(), at: 0 }),
         };

@@ -168,8 +168,8 @@ impl Mirror {
             id: secrecy::ExposeSecret::expose_secret(&id).to_owned(),
             key: self.0.key.fingerprint(),
         };
-        let text = serde_json::to_vec(&identity)
-            .map_err(|error| local_error("make an id in", &self.0.local)(error.into()))?;
+        let text =
+            serde_json::to_vec(&identity).map_err(|error| local_error("make an id in", &self.0.local)(error.into()))?;
         let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let payload = PutPayload::from(text);
         match self.0.store.put_opts(&identity_object(), payload.clone(), create).await {
@@ -245,4 +245,3 @@ pub(super) fn on_threads<I: Send, T: Send>(
         Ok(all)
     })
 }
-

@@ -179,7 +179,8 @@ pub async fn push(filestore: &Filestore, mirrors: &[&Mirror], options: &PushOpti
         })
         .await??
     };
-    let mended: Vec<Vec<FileName>> = opened.iter().map(|one| one.as_ref().map_or(Vec::new(), |it| it.doubted(&scan, &options.again))).collect();
+    let mended: Vec<Vec<FileName>> =
+        opened.iter().map(|one| one.as_ref().map_or(Vec::new(), |it| it.doubted(&scan, &options.again))).collect();
     let (jobs, known_wrong, skipped) = choose(&scan, &lanes);
     let had: Vec<u64> = lanes.iter().map(|lane| held_of(lane, &scan)).collect();
 

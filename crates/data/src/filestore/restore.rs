@@ -63,7 +63,10 @@ struct Wanted {
 
 enum Outcome {
     Kept,
-    Written { bytes: u64, near: Option<String> },
+    Written {
+        bytes: u64,
+        near: Option<String>,
+    },
     Lost(String),
     /// Something else failed first.
     NotTried,

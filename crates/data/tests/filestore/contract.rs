@@ -168,7 +168,10 @@ async fn a_limit_holds_and_progress_is_told() {
     let slowed = started.elapsed();
     // 1 MiB at 512 KiB a second, of which a quarter second's share goes at once.
     assert!(slowed >= Duration::from_millis(1_600), "{slowed:?}");
-    assert!(unlimited < Duration::from_millis(1_600), "without a limit it took {unlimited:?}, so the limit is not seen");
+    assert!(
+        unlimited < Duration::from_millis(1_600),
+        "without a limit it took {unlimited:?}, so the limit is not seen"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +196,8 @@ async fn the_place_holds_nothing_but_what_was_agreed_on() {
     odoo.create(b"one");
     let place = Place::new("near", Store::memory(), &FilesKey::generate());
     place.mirror.push(&odoo.filestore(), &quick()).await.unwrap();
-    let objects: Vec<String> = place.store.store.list(None).map_ok(|it| it.location.to_string()).try_collect().await.unwrap();
+    let objects: Vec<String> =
+        place.store.store.list(None).map_ok(|it| it.location.to_string()).try_collect().await.unwrap();
     let name = sha1_of(b"one").to_string();
     assert_eq!(objects, [format!("files/{}/{name}", &name[..2]), "files/mirror.json".to_owned()]);
     let identity = String::from_utf8(place.store.bytes(&Path::from("files/mirror.json")).await).unwrap();

@@ -34,7 +34,8 @@ async fn what_is_no_file_of_odoos_is_told_and_left() {
     nix::unistd::mkfifo(&place_for("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let _socket = UnixListener::bind(place_for("socket")).unwrap();
     fs::create_dir(place_for("folder")).unwrap();
-    symlink(odoo.data.path(), folder.join("ab")).unwrap_or_else(|_| symlink(odoo.data.path(), folder.join("ac")).unwrap());
+    symlink(odoo.data.path(), folder.join("ab"))
+        .unwrap_or_else(|_| symlink(odoo.data.path(), folder.join("ac")).unwrap());
     fs::write(in_own.join("name with\nnewline"), b"x").unwrap();
     fs::write(in_own.join(hex("upper").to_uppercase()), b"upper").unwrap();
     fs::write(in_own.join(std::ffi::OsStr::new("\u{1b}[31m")), b"x").unwrap();
@@ -82,7 +83,8 @@ async fn a_truncated_file_is_told_and_never_under_the_good_name() {
     let large = odoo.create(&content(2, 9 << 20));
     let small = odoo.create(&content(3, 5_000));
     for name in [&large, &small] {
-        let half = fs::metadata(odoo.path(name)).unwrap().len() / 2 + (4 << 20).min(fs::metadata(odoo.path(name)).unwrap().len() / 3);
+        let half = fs::metadata(odoo.path(name)).unwrap().len() / 2
+            + (4 << 20).min(fs::metadata(odoo.path(name)).unwrap().len() / 3);
         fs::OpenOptions::new().write(true).open(odoo.path(name)).unwrap().set_len(half).unwrap();
     }
     for (kind, store) in Store::all() {

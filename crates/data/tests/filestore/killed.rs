@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use object_store::local::LocalFileSystem;
 use secrecy::SecretString;
-use springtide_data::filestore::{Filestore, FilesKey, Limits, Mirror, Sample};
+use springtide_data::filestore::{FilesKey, Filestore, Limits, Mirror, Sample};
 
 use super::odoo::{DATABASE, Odoo, content, quick};
 

@@ -12,4 +12,7 @@ mod killed;
 mod odoo;
 mod removal;
 mod restoring;
+mod s3;
 mod stores;
+#[path = "../stores/mod.rs"]
+mod versity;

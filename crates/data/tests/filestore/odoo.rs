@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use springtide_data::filestore::{FileName, Filestore, FilesKey, Limits, Mirror, PushOptions, Row, sha1_of};
+use springtide_data::filestore::{FileName, FilesKey, Filestore, Limits, Mirror, PushOptions, Row, sha1_of};
 use tempfile::TempDir;
 
 use super::stores::Store;

@@ -13,7 +13,10 @@ const DAY: u64 = 24 * 3600;
 const KEEP: Keep = Keep { window: Duration::from_secs(14 * DAY), legal_hold: false };
 
 /// Due by pure decisions over sixteen daily looks.
-fn due(stored: &BTreeSet<springtide_data::filestore::FileName>, named: &BTreeSet<springtide_data::filestore::FileName>) -> Due {
+fn due(
+    stored: &BTreeSet<springtide_data::filestore::FileName>,
+    named: &BTreeSet<springtide_data::filestore::FileName>,
+) -> Due {
     let mut missing = Missing::default();
     let mut last = Due::default();
     for day in 1..=17 {
@@ -41,7 +44,10 @@ async fn what_is_due_goes_and_what_came_back_stays() {
         // One comes back between the decision and the act.
         odoo.create(&content(1, 3_000));
         let removed = place.mirror.remove(due, &odoo.filestore()).await.unwrap();
-        assert_eq!((removed.back.as_slice(), removed.removed.len(), removed.failed.len()), ([names[1]].as_slice(), 2, 0));
+        assert_eq!(
+            (removed.back.as_slice(), removed.removed.len(), removed.failed.len()),
+            ([names[1]].as_slice(), 2, 0)
+        );
         assert!(!place.store.has(&names[0].object()).await && place.store.has(&names[1].object()).await, "{kind}");
         let verified = place.mirror.verify(&Sample::All).await.unwrap();
         assert!(verified.good() && verified.good == 2, "{kind}: what was removed is not called missing: {verified:?}");

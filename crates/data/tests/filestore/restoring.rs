@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 
 use object_store::ObjectStoreExt as _;
 use springtide_core::workload::UserSpec;
-use springtide_data::filestore::{Filestore, FilesKey, Row, check, push, restore};
+use springtide_data::filestore::{FilesKey, Filestore, Row, check, push, restore};
 
 use super::odoo::{Odoo, Place, content, quick};
 use super::stores::Store;
@@ -44,7 +44,8 @@ async fn what_near_lacks_or_has_damaged_comes_from_far_and_is_told() {
     assert!(lost[&names[3]].contains("far: damaged") && lost.len() == 2, "{lost:?}");
 
     // Nothing of what was lost lies there, not even beside its name.
-    let there = fs::read_dir(&into).unwrap().flatten().flat_map(|it| fs::read_dir(it.path()).unwrap().flatten()).count();
+    let there =
+        fs::read_dir(&into).unwrap().flatten().flat_map(|it| fs::read_dir(it.path()).unwrap().flatten()).count();
     assert_eq!(there, 4);
 }
 
@@ -110,7 +111,8 @@ async fn rows_are_not_believed() {
     assert_eq!(lied.lost, [(name, "near: has 1000 bytes where 999 were told".to_owned())]);
     // Old names of three digits are restored where the row looks for them.
     let old = format!("{}/{name}", &name.to_string()[..3]);
-    let restored = restore([row(&good, Some(1_000)), row(&old, None)], &into, OWNER, &place.mirror, None).await.unwrap();
+    let restored =
+        restore([row(&good, Some(1_000)), row(&old, None)], &into, OWNER, &place.mirror, None).await.unwrap();
     assert!(restored.whole(), "{restored:?}");
     assert!(into.join(&good).is_file() && into.join(&old).is_file());
     // A link where the folder belongs is refused.
