@@ -110,6 +110,8 @@ impl Leg {
                 Ok(_) => lane.delivered(&what, bytes as u64),
                 Err(error) => lane.failed(&what, &error),
             }
+            // The lane first: whoever waits for all permits may then take the mirror's lock.
+            drop(lane);
             drop(permit);
         });
     }
@@ -131,6 +133,7 @@ impl Leg {
         self.parts.push(handle.spawn(async move {
             lane.mirror.pace(bytes).await;
             let sent = part.await;
+            drop(lane);
             drop(permit);
             sent
         }));

@@ -114,7 +114,7 @@ pub struct PlacePushed {
 pub struct Pushed {
     /// Files in the filestore.
     pub files: u64,
-    /// Bytes of files that were read to the end and sent.
+    /// Bytes of files that were read to the end and sent to some mirror, each counted once.
     pub bytes: u64,
     /// Files that at least one mirror lacked and got.
     pub new: u64,
@@ -209,7 +209,9 @@ pub async fn push(filestore: &Filestore, mirrors: &[&Mirror], options: &PushOpti
     for (name, outcome) in done {
         match outcome {
             Attempt::Sent { bytes } => {
-                pushed.new += 1;
+                // It was handed on; that it arrived stands in the index.
+                let arrived = lanes.iter().any(|lane| locked(&lane.index).names.contains(&name));
+                pushed.new += u64::from(arrived);
                 pushed.bytes += bytes;
             }
             Attempt::Wrong { found, bytes } => pushed.wrong.push(Wrong { name, found: Some(found), bytes }),

@@ -15,7 +15,7 @@ fn run(series: &str, changed: bool) -> String {
     fs::copy(addon, folder.path().join("collection.py")).unwrap();
     fs::write(folder.path().join("test.py"), SCRIPT).unwrap();
     // The root is shared with every other test: what is made lies in a folder of ours, mounted for this command only.
-    let mount = "mount --bind \"$1\" \"$2/mnt\" && exec chroot \"$2\" /usr/bin/python3 -B /mnt/test.py \"$3\"";
+    let mount = "mount -t proc proc \"$2/proc\" && mount --bind \"$1\" \"$2/mnt\" && exec chroot \"$2\" /usr/bin/python3 -B /mnt/test.py \"$3\"";
     let mut command = Command::new("unshare");
     command.args(["--mount", "--net", "sh", "-c", mount, "sh"]);
     command.arg(folder.path()).arg(&root).arg(if changed { "changed" } else { "as it is" });

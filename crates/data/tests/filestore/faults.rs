@@ -247,7 +247,8 @@ async fn on_a_small_disk(small: &std::path::Path) {
     let pushed = push(&odoo.filestore(), &[&near.mirror], &quick()).await.unwrap();
     let trouble = pushed.places[0].trouble.as_ref().unwrap();
     assert!(trouble.to_string().contains("No space left"), "{trouble}");
-    assert!(pushed.places[0].new < 6 && !pushed.whole(), "{pushed:?}");
+    assert!(pushed.places[0].new < 7 && !pushed.whole(), "{pushed:?}");
+    assert_eq!(pushed.new, pushed.places[0].new);
     let verified = near.mirror.verify(&Sample::All).await.unwrap();
     assert!(verified.good(), "{verified:?}");
     assert_eq!(verified.good, pushed.places[0].new);
