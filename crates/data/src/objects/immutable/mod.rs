@@ -2,7 +2,7 @@
 //!
 //! For every attempt a small object is written and locked for some minutes in mode COMPLIANCE; then it is tried to
 //! lose it. What a firm lock must refuse is first tried on an object that is locked in mode GOVERNANCE, which these
-//! keys may lift: if they cannot, refusals say nothing. [`verdict`] judges. The rule: each attempt has an object of
+//! keys may lift, or on a marker of deletion, which nothing locks: if they cannot, refusals say nothing. [`verdict`] judges. The rule: each attempt has an object of
 //! its own, so that what one breaks does not colour the next.
 
 mod verdict;
@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::verdict::{After, Content, judge, verdict};
 pub use self::verdict::{Attempt, Form, Hole, Refused, Report, Row, Verdict};
-use super::s3::{Retention, RetentionMode, S3, Versioning};
+use super::s3::{BulkRefusal, Retention, RetentionMode, S3, Versioning};
 use super::{ObjectsError, Patience, Place, Trouble};
 
 /// Below the place's prefix.
@@ -139,9 +139,18 @@ impl<'a> Trial<'a> {
     async fn all(&mut self) -> Vec<Row> {
         self.sweep().await;
         let mut controls = BTreeMap::new();
-        for form in [Form::Delete, Form::BulkDelete, Form::Retention] {
-            controls.insert(form, self.control(form).await);
+        let bypass = self.control(Form::Retention).await;
+        for form in [Form::Delete, Form::BulkDelete] {
+            let control = match self.control(form).await {
+                // A bucket may lock everything firmly. That these keys may bypass was seen above, then.
+                Err(why) if bypass.is_ok() => {
+                    self.control_by_marker(form).await.map_err(|also| format!("{why}; {also}"))
+                }
+                control => control,
+            };
+            controls.insert(form, control);
         }
+        controls.insert(Form::Retention, bypass);
         let mut rows = Vec::new();
         for attempt in Attempt::ALL {
             let control = attempt.form().and_then(|form| controls.get(&form)).cloned().unwrap_or(Ok(()));
@@ -198,7 +207,7 @@ impl<'a> Trial<'a> {
         let earlier = self.earlier(&canary);
         match form {
             Form::Delete => self.store.delete_version(key, version, true).await,
-            Form::BulkDelete => self.bulk(&canary, true).await,
+            Form::BulkDelete => self.bulk(key, version, true).await,
             Form::Retention => self.store.put_retention(key, version, earlier, true).await,
         }
         .map_err(|error| error.to_string())?;
@@ -211,6 +220,22 @@ impl<'a> Trial<'a> {
         }
     }
 
+    /// Whether these keys can delete a version that nothing locks.
+    async fn control_by_marker(&self, form: Form) -> Result<(), String> {
+        let words = |error: ObjectsError| error.to_string();
+        let key = format!("{}/marker-{form:?}", self.folder);
+        self.store.put(&key, b"hidden\n", None).await.map_err(words)?;
+        let marker = self.store.delete(&key).await.map_err(words)?.ok_or("no marker of deletion is named")?;
+        match form {
+            Form::BulkDelete => self.bulk(&key, &marker, true).await,
+            Form::Delete | Form::Retention => self.store.delete_version(&key, &marker, true).await,
+        }
+        .map_err(words)?;
+        let left = self.store.versions(&key, None).await.map_err(words)?;
+        let stays = left.versions.iter().any(|version| version.version == marker);
+        if stays { Err("the store said done, and nothing changed".into()) } else { Ok(()) }
+    }
+
     /// Half of what is left, so that it stays in the future.
     fn earlier(&self, canary: &Canary) -> Retention {
         let left = canary.lock.until.duration_since(self.now()).as_secs() / 2;
@@ -218,17 +243,12 @@ impl<'a> Trial<'a> {
         Retention { until, ..canary.lock }
     }
 
-    async fn bulk(&self, canary: &Canary, bypass: bool) -> Result<(), ObjectsError> {
-        let asked = [(canary.key.clone(), canary.version.clone())];
+    async fn bulk(&self, key: &str, version: &str, bypass: bool) -> Result<(), ObjectsError> {
+        let asked = [(key.to_owned(), version.to_owned())];
         for outcome in self.store.delete_versions(&asked, bypass).await? {
-            if let Some(said) = outcome.refused {
-                let action = "delete it by a bulk call".into();
-                return Err(ObjectsError::Store {
-                    action,
-                    place: "the bucket".into(),
-                    trouble: Trouble::Refused,
-                    said,
-                });
+            if let Some(BulkRefusal { trouble, said }) = outcome.refused {
+                let action = format!("delete version {version} of {key} by a bulk call");
+                return Err(ObjectsError::Store { action, place: self.store.place().to_string(), trouble, said });
             }
         }
         Ok(())
@@ -244,14 +264,14 @@ impl<'a> Trial<'a> {
         let weaker = Retention { mode: RetentionMode::Governance, ..canary.lock };
         let answer = match attempt {
             Attempt::Delete => store.delete_version(key, version, false).await,
-            Attempt::BulkDelete => self.bulk(&canary, false).await,
+            Attempt::BulkDelete => self.bulk(key, version, false).await,
             Attempt::Bypass => store.delete_version(key, version, true).await,
-            Attempt::BulkBypass => self.bulk(&canary, true).await,
+            Attempt::BulkBypass => self.bulk(key, version, true).await,
             Attempt::Shorten => store.put_retention(key, version, earlier, false).await,
             Attempt::BypassShorten => store.put_retention(key, version, earlier, true).await,
             Attempt::Weaken => store.put_retention(key, version, weaker, true).await,
             Attempt::Overwrite => store.put(key, b"overwritten\n", None).await.map(drop),
-            Attempt::Hide => store.delete(key).await,
+            Attempt::Hide => store.delete(key).await.map(drop),
         };
         let after = self.look(&canary).await;
         let control = control.as_ref().map(|()| ()).map_err(String::as_str);

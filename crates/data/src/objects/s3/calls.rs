@@ -7,9 +7,10 @@ use reqwest::Method;
 
 use super::xml;
 use super::{
-    BulkOutcome, Call, DefaultRetention, Fault, Marker, ObjectLock, Retention, RetentionMode, S3, Version, Versioning,
-    Versions,
+    BulkOutcome, BulkRefusal, Call, DefaultRetention, Fault, Marker, ObjectLock, Retention, RetentionMode, S3, Version,
+    Versioning, Versions, of_code,
 };
+use crate::objects::error::printable;
 use crate::objects::{ObjectsError, Trouble};
 
 /// Most versions that one bulk deletion takes.
@@ -104,7 +105,24 @@ impl S3 {
         call.query = &query;
         let read: xml::ObjectRetention = match self.ask(&call, "Retention").await {
             Err(fault) if fault.code == "NoSuchObjectLockConfiguration" => return Ok(None),
+            Err(fault) if matches!(fault.trouble, Trouble::Garbled | Trouble::Unsupported) => {
+                return self.retention_by_head(key, version).await;
+            }
             read => read?,
+        };
+        read.checked().map_err(|why| self.garbled(&call, why))
+    }
+
+    /// For stores without GetObjectRetention: the headers of the version say the same.
+    async fn retention_by_head(&self, key: &str, version: &str) -> Result<Option<Retention>, ObjectsError> {
+        let query = [("versionId", version)];
+        let mut call = self.call(format!("read the lock of {key}"), Method::HEAD, key);
+        call.query = &query;
+        let reply = self.send(&call).await?;
+        let header = |name| reply.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let read = xml::ObjectRetention {
+            mode: header("x-amz-object-lock-mode"),
+            retain_until_date: header("x-amz-object-lock-retain-until-date"),
         };
         read.checked().map_err(|why| self.garbled(&call, why))
     }
@@ -162,12 +180,14 @@ impl S3 {
         Ok(())
     }
 
-    /// Deletes an object as people do: where versions are kept, it is only hidden.
-    pub async fn delete(&self, key: &str) -> Result<(), ObjectsError> {
+    /// Deletes an object as people do: where versions are kept, it is only hidden by a marker, whose version is
+    /// returned.
+    pub async fn delete(&self, key: &str) -> Result<Option<String>, ObjectsError> {
         let mut call = self.call(format!("delete {key}"), Method::DELETE, key);
         call.doubles = true;
-        self.send(&call).await?;
-        Ok(())
+        let reply = self.send(&call).await?;
+        let version = reply.headers.get("x-amz-version-id").and_then(|version| version.to_str().ok());
+        Ok(version.map(str::to_owned))
     }
 
     /// Deletes versions for good, given as name and version, by as few calls as it takes. A store may refuse some,
@@ -255,23 +275,22 @@ fn decoded(text: &str) -> Option<String> {
 }
 
 fn outcomes_of(asked: &[(String, String)], read: xml::DeleteResult) -> Vec<BulkOutcome> {
-    let mut said: HashMap<(String, String), Option<String>> = HashMap::new();
+    let mut told: HashMap<(String, String), Option<BulkRefusal>> = HashMap::new();
     for line in read.deleted {
-        said.insert((line.key, line.version_id.unwrap_or_default()), None);
+        told.insert((line.key, line.version_id.unwrap_or_default()), None);
     }
     // A version that is told both ways was refused.
     for line in read.error {
-        let words = format!("{}: {}", line.code.unwrap_or_default(), line.message.unwrap_or_default());
-        said.insert((line.key, line.version_id.unwrap_or_default()), Some(words));
+        let code = line.code.unwrap_or_default();
+        let said = printable(&format!("{code}: {}", line.message.unwrap_or_default()));
+        let refusal = BulkRefusal { trouble: of_code(&code).unwrap_or(Trouble::Rejected), said };
+        told.insert((line.key, line.version_id.unwrap_or_default()), Some(refusal));
     }
+    let untold = || BulkRefusal { trouble: Trouble::Garbled, said: "the answer does not name it".into() };
     let one = |(key, version): &(String, String)| BulkOutcome {
         key: key.clone(),
         version: version.clone(),
-        refused: said
-            .get(&(key.clone(), version.clone()))
-            .cloned()
-            .unwrap_or_else(|| Some("the answer does not name it".into()))
-            .map(|words| super::printable(&words)),
+        refused: told.get(&(key.clone(), version.clone())).cloned().unwrap_or_else(|| Some(untold())),
     };
     asked.iter().map(one).collect()
 }
@@ -293,11 +312,9 @@ mod tests {
             error: vec![line("b", Some("AccessDenied")), line("c", Some("AccessDenied"))],
         };
         let asked: Vec<_> = ["a", "b", "c", "d"].map(|key| (key.to_owned(), "1".to_owned())).into();
-        let refused: Vec<_> = outcomes_of(&asked, read).into_iter().map(|outcome| outcome.refused).collect();
-        assert_eq!(refused[0], None);
-        assert_eq!(refused[1].as_deref(), Some("AccessDenied: no"));
-        assert_eq!(refused[2].as_deref(), Some("AccessDenied: no"));
-        assert_eq!(refused[3].as_deref(), Some("the answer does not name it"));
+        let refused: Vec<_> =
+            outcomes_of(&asked, read).into_iter().map(|outcome| outcome.refused.map(|why| why.trouble)).collect();
+        assert_eq!(refused, [None, Some(Trouble::Refused), Some(Trouble::Refused), Some(Trouble::Garbled)]);
     }
 
     #[test]

@@ -123,8 +123,17 @@ pub struct BulkOutcome {
     pub key: String,
     /// Version.
     pub version: String,
-    /// The store's words if it refused; also if its answer does not name this version.
-    pub refused: Option<String>,
+    /// Why it is not deleted; also if the answer does not name this version.
+    pub refused: Option<BulkRefusal>,
+}
+
+/// Why a bulk deletion left a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BulkRefusal {
+    /// What kind of failure it is.
+    pub trouble: Trouble,
+    /// The store's words.
+    pub said: String,
 }
 
 /// A signing client of one bucket. Names are whole: the place's prefix is not added.
@@ -179,6 +188,11 @@ impl S3 {
     pub fn new(place: &S3Place, patience: Patience) -> Result<Self, ObjectsError> {
         place.check()?;
         Ok(Self { http: client(place, &patience)?, url: place.url()?, place: place.clone(), patience })
+    }
+
+    /// The bucket.
+    pub fn place(&self) -> &S3Place {
+        &self.place
     }
 
     /// The whole name of `name` below the place's prefix.
@@ -244,11 +258,7 @@ impl S3 {
             return Ok(Reply { headers: answer.headers().clone(), body });
         }
         let said: xml::Refusal = xml::read("Error", &body).unwrap_or_default();
-        let trouble = match (Trouble::of_status(status), said.code.as_str()) {
-            (_, "SlowDown" | "InternalError" | "ServiceUnavailable" | "RequestTimeout") => Trouble::Failing,
-            (_, "NotImplemented") => Trouble::Unsupported,
-            (trouble, _) => trouble,
-        };
+        let trouble = of_code(&said.code).unwrap_or(Trouble::of_status(status));
         let words = if said.message.is_empty() { format!("status {status}") } else { said.message };
         Err(self.fault(call, trouble, &said.code, &words))
     }
@@ -277,6 +287,7 @@ impl S3 {
         ];
         if !call.body.is_empty() {
             // Demanded where Object Lock is concerned.
+            headers.push(("x-amz-sdk-checksum-algorithm".into(), "SHA256".into()));
             headers.push(("x-amz-checksum-sha256".into(), BASE64_STANDARD.encode(Sha256::digest(call.body))));
         }
         headers.extend(call.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
@@ -302,6 +313,16 @@ impl S3 {
         let date = answer.headers().get("date")?.to_str().ok()?;
         let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
         Some(date.duration_since(Timestamp::now()))
+    }
+}
+
+/// The kind of a failure by S3's code, where that says more than the status.
+fn of_code(code: &str) -> Option<Trouble> {
+    match code {
+        "SlowDown" | "InternalError" | "ServiceUnavailable" | "RequestTimeout" => Some(Trouble::Failing),
+        "NotImplemented" | "MethodNotAllowed" => Some(Trouble::Unsupported),
+        "AccessDenied" => Some(Trouble::Refused),
+        _ => None,
     }
 }
 
@@ -346,7 +367,9 @@ mod tests {
             "https://s3.example:9000/far/a/%C3%BC%20b%2B%252E?retention=&versionId=a%2Fb%3D"
         );
         let authorization = request.headers()["authorization"].to_str().unwrap();
-        assert!(authorization.contains("SignedHeaders=host;x-amz-checksum-sha256;x-amz-content-sha256;x-amz-date,"));
+        assert!(authorization.contains(
+            "SignedHeaders=host;x-amz-checksum-sha256;x-amz-content-sha256;x-amz-date;x-amz-sdk-checksum-algorithm,"
+        ));
         assert!(!format!("{store:?} {request:?}").contains("wJalr"));
     }
 

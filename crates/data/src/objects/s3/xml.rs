@@ -95,11 +95,13 @@ pub(super) struct VersionLine {
     pub size: u64,
 }
 
-/// Reads an answer whose outermost element is `root`.
+/// Reads an answer whose outermost element is `root`, or what some stores write in its place.
 pub(super) fn read<T: DeserializeOwned>(root: &str, body: &[u8]) -> Option<T> {
+    let also = if root == "Retention" { "ObjectLockRetention" } else { root };
     let text = std::str::from_utf8(body).ok()?;
     // The parser takes any outermost element, and a proxy's page must not pass for an empty answer.
-    (outermost(body)? == root).then(|| de::from_str(text).ok()).flatten()
+    let found = outermost(body)?;
+    (found == root || found == also).then(|| de::from_str(text).ok()).flatten()
 }
 
 /// The local name of the outermost element, if this may be an answer of S3.
