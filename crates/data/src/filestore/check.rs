@@ -75,14 +75,17 @@ pub(super) fn rows_by_file(
     (files, refused)
 }
 
-/// Reads and hashes what `rows` name in `filestore`, on `threads` threads.
+/// Threads for each core: while some wait for the disk, the others hash.
+const PER_CORE: usize = 3;
+
+/// Reads and hashes what `rows` name in `filestore`, on all of `cores`.
 ///
 /// # Errors
 /// Only if a thread ends early; what is wrong with files is in the answer.
 pub async fn check(
     filestore: &Filestore,
     rows: impl IntoIterator<Item = Row>,
-    threads: usize,
+    cores: usize,
 ) -> Result<Checked, FilesError> {
     let started = Instant::now();
     let (files, refused) = rows_by_file(rows);
@@ -92,7 +95,7 @@ pub async fn check(
         .flat_map(|(name, (folders, size))| folders.into_iter().map(move |label| (name, label.len(), size)))
         .collect();
     let results = apart(move || {
-        on_threads(threads, wanted, |(name, folder, told), buffer| {
+        on_threads(cores * PER_CORE, wanted, |(name, folder, told), buffer| {
             let read = filestore
                 .file(&Found { name, folder, stamp: None })
                 .and_then(|mut file| sha1_of_all(&mut file, buffer));

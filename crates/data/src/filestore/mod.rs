@@ -49,7 +49,7 @@ pub use fetch::Damage;
 pub use key::FilesKey;
 pub use mirror::{Limits, Mirror};
 pub use name::{FileName, NotASha1};
-pub use push::{PlacePushed, Progress, PushOptions, Pushed, Tell, Wrong, push};
+pub use push::{PlacePushed, Progress, PushOptions, Pushed, Tell, Wrong, acknowledge, push};
 pub use records::Missing;
 pub use restore::{Restored, restore};
 pub use scan::{Filestore, Refusals};

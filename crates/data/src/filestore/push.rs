@@ -222,7 +222,7 @@ pub async fn push(filestore: &Filestore, mirrors: &[&Mirror], options: &PushOpti
         }
     }
     if options.acknowledge && lanes.len() == mirrors.len() {
-        pushed.acknowledged = acknowledge(filestore, &scan, &lanes).map_err(|error| error.to_string());
+        pushed.acknowledged = acknowledge_all(filestore, &scan, &lanes).map_err(|error| error.to_string());
     } else if options.acknowledge {
         pushed.acknowledged = Err("not every mirror could be asked".to_owned());
     }
@@ -355,16 +355,41 @@ fn two_rounds(
     Ok(done)
 }
 
+/// Tells Odoo's collection what every one of `mirrors` has, by their indexes: where they are pushed to apart, each push
+/// leaves it ([`PushOptions::acknowledge`]) and this follows. Returns how many names of the checklist those are.
+///
+/// # Errors
+/// [`FilesError::Store`] if a mirror cannot be asked which one it is, [`FilesError::Source`] for the filestore.
+pub async fn acknowledge(filestore: &Filestore, mirrors: &[&Mirror]) -> Result<u64, FilesError> {
+    let mut indexes = Vec::new();
+    for mirror in mirrors {
+        let path = mirror.index_path();
+        let id = mirror.known_id().await?.unwrap_or_default();
+        indexes.push(Index::read(&path, &id).map_err(local_error("read", &path))?);
+    }
+    let filestore = filestore.clone();
+    apart(move || {
+        let wrong = |name: &FileName| indexes.iter().flatten().any(|index| index.wrong.contains_key(name));
+        let scan = filestore.scan(wrong)?;
+        let has = |name: &FileName| {
+            !indexes.is_empty()
+                && indexes.iter().all(|index| index.as_ref().is_some_and(|index| has(index, name, &scan)))
+        };
+        filestore.acknowledge(scan.checklist.iter().filter(|name| has(name)).copied())
+    })
+    .await?
+}
+
+/// Whether the mirror has the file as it is now: under its name, or below `wrong/`.
+fn has(index: &Index, name: &FileName, scan: &Scan) -> bool {
+    let stamp = || scan.files.get(name).and_then(|found| found.stamp);
+    index.names.contains(name) || index.wrong.get(name).is_some_and(|kept| stamp() == Some(*kept))
+}
+
 /// Tells Odoo's collection what every mirror has: of its checklist, because it looks at nothing else.
-fn acknowledge(filestore: &Filestore, scan: &Scan, lanes: &[Arc<Lane>]) -> Result<u64, FilesError> {
-    let has = |lane: &Arc<Lane>, name: &FileName| {
-        let index = locked(&lane.index);
-        index.names.contains(name)
-            || index.wrong.get(name).is_some_and(|kept| scan.files.get(name).and_then(|it| it.stamp) == Some(*kept))
-    };
-    let names: BTreeSet<_> =
-        scan.checklist.iter().filter(|name| lanes.iter().all(|lane| has(lane, name))).copied().collect();
-    filestore.acknowledge(names.into_iter())
+fn acknowledge_all(filestore: &Filestore, scan: &Scan, lanes: &[Arc<Lane>]) -> Result<u64, FilesError> {
+    let everywhere = |name: &FileName| lanes.iter().all(|lane| has(&locked(&lane.index), name, scan));
+    filestore.acknowledge(scan.checklist.iter().filter(|name| everywhere(name)).copied())
 }
 
 fn place(lane: &Lane, had: u64, mended: Vec<FileName>, scan: &Scan) -> PlacePushed {

@@ -170,7 +170,9 @@ fn one_file(
     let mut lacking = Vec::new();
     for path in &paths {
         match is_right(path, wanted, buffer).map_err(into_error("read", path))? {
-            true => own(path, owner)?,
+            true => {
+                File::open(path).and_then(|file| own(&file, owner)).map_err(into_error("change the owner of", path))?
+            }
             false => lacking.push(path),
         }
     }
@@ -180,9 +182,9 @@ fn one_file(
     let (mut bytes, mut why_near) = (0, None);
     for path in lacking {
         let beside = path.with_extension("restoring");
-        let got = match fetch_to(near, wanted, &beside, handle, buffer)? {
+        let got = match fetch_to(near, wanted, &beside, owner, handle, buffer)? {
             Ok(got) => got,
-            Err(first) => match far.map(|far| fetch_to(far, wanted, &beside, handle, buffer)).transpose()? {
+            Err(first) => match far.map(|far| fetch_to(far, wanted, &beside, owner, handle, buffer)).transpose()? {
                 Some(Ok(got)) => {
                     why_near = Some(first);
                     got
@@ -191,7 +193,6 @@ fn one_file(
                 None => return Ok(Outcome::Lost(first)),
             },
         };
-        own(&beside, owner)?;
         fs::rename(&beside, path).map_err(into_error("rename", &beside))?;
         bytes += got;
     }
@@ -203,6 +204,7 @@ fn fetch_to(
     mirror: &Mirror,
     wanted: &Wanted,
     beside: &Path,
+    owner: UserSpec,
     handle: &Handle,
     buffer: &mut Vec<u8>,
 ) -> Result<Result<u64, String>, FilesError> {
@@ -213,11 +215,12 @@ fn fetch_to(
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside);
     let mut file = made.map_err(into_error("create", beside))?;
     let got = mirror.fetch(handle, &wanted.name, &mut file, buffer);
-    drop(file);
     let tell = |why: String| format!("{}: {why}", mirror.name());
     let (result, keep) = match (got, wanted.size) {
         (Ok(found), Some(told)) if found != told => (Ok(Err(tell(Damage::Size { found, told }.to_string()))), false),
-        (Ok(bytes), _) => (Ok(Ok(bytes)), true),
+        (Ok(bytes), _) => {
+            (own(&file, owner).map_err(into_error("change the owner of", beside)).map(|()| Ok(bytes)), true)
+        }
         (Err(NotFetched::Damaged(damage)), _) => (Ok(Err(tell(damage.to_string()))), false),
         (Err(NotFetched::Store(error)), _) => (Ok(Err(tell(error.to_string()))), false),
         (Err(NotFetched::Out(error)), _) => (Err(into_error("write", beside)(error)), false),
@@ -243,13 +246,9 @@ fn is_right(path: &Path, wanted: &Wanted, buffer: &mut Vec<u8>) -> io::Result<bo
     Ok(found == wanted.name)
 }
 
-fn own(path: &Path, owner: UserSpec) -> Result<(), FilesError> {
-    let set = || -> io::Result<()> {
-        let file = File::open(path)?;
-        fchown(&file, Some(owner.uid), Some(owner.gid))?;
-        file.set_permissions(fs::Permissions::from_mode(FILE_MODE))
-    };
-    set().map_err(into_error("change the owner of", path))
+fn own(file: &File, owner: UserSpec) -> io::Result<()> {
+    fchown(file, Some(owner.uid), Some(owner.gid))?;
+    file.set_permissions(fs::Permissions::from_mode(FILE_MODE))
 }
 
 /// A folder that belongs to `owner`; a link in its place is refused.

@@ -143,7 +143,7 @@ impl Filestore {
                 CHECKLIST | DUE => self.checklist(&name, &mut scan.checklist),
                 marker::NAME | marker::WRITING => {}
                 _ if !is_hex_folder(&name) => scan.refused.add(&path, "not a folder of Odoo's"),
-                _ => match folder_in(&*self.root, &*name) {
+                _ => match folder_in(&*self.root, &name) {
                     Ok(folder) => files_in(&folder, &name, &stat, &mut scan),
                     Err(error) => scan.refused.add(&path, no_folder(&error)),
                 },

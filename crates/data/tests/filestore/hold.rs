@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use springtide_data::filestore::{FileName, FilesKey, Mirror, PushOptions, Sample};
+use springtide_data::filestore::{FileName, FilesKey, Mirror, PushOptions, Sample, acknowledge};
 
 use super::odoo::{Odoo, Place, content, quick};
 use super::stores::Store;
@@ -84,6 +84,15 @@ async fn only_what_every_mirror_has_is_acknowledged() {
     assert_eq!(pushed.acknowledged, Ok(1));
     assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
     assert!(!fs::symlink_metadata(&marker).unwrap().is_symlink());
+    // Where two mirrors are pushed to apart, only what both have counts.
+    let far = Place::new("far", Store::memory(), &place.key);
+    let both = [&place.mirror, &far.mirror];
+    assert_eq!(acknowledge(&odoo.filestore(), &both).await.unwrap(), 0);
+    assert_eq!(fs::read_to_string(&marker).unwrap(), "");
+    far.mirror.push(&odoo.filestore(), &silent).await.unwrap();
+    assert_eq!(fs::read_to_string(&marker).unwrap(), "");
+    assert_eq!(acknowledge(&odoo.filestore(), &both).await.unwrap(), 1);
+    assert_eq!(fs::read_to_string(&marker).unwrap(), format!("{first}\n"));
     // What is being looked at by a collection is told as well.
     let hex = first.to_string();
     let (from, to) = (odoo.folder().join("checklist"), odoo.folder().join("springtide_due"));

@@ -25,7 +25,7 @@ fn child(folder: PathBuf) {
     let key = FilesKey::parse(&SecretString::from(std::env::var(KEY).unwrap())).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let filestore = Filestore::open(&folder.join("data"), DATABASE).unwrap();
-    let pushed = runtime.block_on(mirror(&folder, key, 24 << 20).push(&filestore, &quick()));
+    let pushed = runtime.block_on(mirror(&folder, key, 10 << 20).push(&filestore, &quick()));
     std::process::exit(i32::from(pushed.is_err()));
 }
 
