@@ -14,6 +14,7 @@ pub mod merge;
 pub mod names;
 pub mod observe;
 pub mod plan;
+pub mod proof;
 pub mod role;
 pub mod roles;
 pub mod series;

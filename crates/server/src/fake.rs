@@ -19,7 +19,7 @@ use springtide_core::sizing::SizedEnvironment;
 use springtide_core::workload::{SecretName, SecretRef, WorkloadId};
 use springtide_data::secrets::SecretStore;
 use springtide_driver::fake::FakeDriver;
-use springtide_driver::{Generation, ResolvedWorkload, Task};
+use springtide_driver::{Generation, Network, ResolvedWorkload, Task};
 use tokio::sync::Semaphore;
 
 use crate::Estate;
@@ -195,6 +195,7 @@ impl World for FakeWorld {
             files: Vec::new(),
             mounts: Vec::new(),
             user: springtide_core::workload::UserSpec { uid: 0, gid: 0 },
+            network: Network::Machine,
             deadline_s: 1,
         };
         match action {

@@ -25,6 +25,7 @@ mod identity;
 mod keeper;
 mod leftovers;
 mod logs;
+mod network;
 mod paths;
 mod ports;
 mod prepare;

@@ -14,7 +14,7 @@ use super::paths::{Paths, write_whole};
 use super::privileges::{self, Identity};
 use super::sandbox::{Bind, View, check_mount_point};
 use super::{logs, programs};
-use crate::{DriverError, ResolvedWorkload, Task};
+use crate::{DriverError, Network, ResolvedWorkload, Task};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -148,11 +148,12 @@ struct Parts<'a> {
     folder: &'a Path,
     log: fs::File,
     binds: Vec<Bind>,
+    network: Network,
     dies_with_keeper: bool,
 }
 
 fn finish(paths: &Paths, parts: Parts<'_>) -> Result<Prepared> {
-    let Parts { name, root, command, env, identity, config, folder, log, mut binds, dies_with_keeper } = parts;
+    let Parts { name, root, command, env, identity, config, folder, log, mut binds, network, dies_with_keeper } = parts;
     let Some(first) = command.first() else { return Err("the command is empty".to_owned()) };
     let program = programs::resolve(paths, root, first).map_err(words)?;
     if let Some(from) = program.bind {
@@ -179,6 +180,7 @@ fn finish(paths: &Paths, parts: Parts<'_>) -> Result<Prepared> {
         arguments: command.to_vec(),
         env: environment(env, name),
         view: View { root: own_root, binds, accounts, hide: paths.state.clone() },
+        network,
         identity,
         log,
         dies_with_keeper,
@@ -217,6 +219,7 @@ pub(crate) fn workload(paths: &Paths, workload: &ResolvedWorkload) -> Result<Pre
             folder: &folder.0,
             log,
             binds,
+            network: Network::Machine,
             dies_with_keeper: false,
         },
     )
@@ -255,6 +258,7 @@ pub(crate) fn task(paths: &Paths, task: &Task, log: fs::File) -> Result<Prepared
             folder: &folder_path,
             log,
             binds,
+            network: task.network,
             dies_with_keeper: true,
         },
     )
