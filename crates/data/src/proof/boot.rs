@@ -50,7 +50,7 @@ struct User {
 
 pub(super) async fn boot(driver: &dyn Driver, generation: Generation, spec: &Spec, aside: &Aside, log: &Log<'_>) {
     let stages: Vec<Stage> = [Stage::Boot, Stage::Login].into_iter().filter(|stage| log.wants(*stage)).collect();
-    let [first, ..] = stages[..] else { return log.rest("switched off") };
+    let [first, ..] = stages[..] else { return };
     log.begins(first);
     match prepared(aside).await {
         Err(look) => {
@@ -75,10 +75,7 @@ pub(super) async fn boot(driver: &dyn Driver, generation: Generation, spec: &Spe
                         log.told(stage, look, part.ms);
                     }
                 }
-                if !log.wants(Stage::Boot) {
-                    log.told(Stage::Boot, Look::missed("switched off"), 0);
-                }
-                log.rest(if log.wants(Stage::Login) { "Odoo does not start" } else { "switched off" });
+                log.rest("Odoo does not start");
             }
         },
     }

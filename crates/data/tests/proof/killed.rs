@@ -47,7 +47,7 @@ fn somebody_in(folder: &Path) -> bool {
     entries.filter_map(|entry| std::fs::read_link(entry.path().join("cwd")).ok()).any(|cwd| cwd.starts_with(folder))
 }
 
-pub async fn killed(rig: &Rig<'_>, state: &Path) {
+pub async fn killed(rig: &Rig<'_>, state: PathBuf) {
     let whole = rig.case("held");
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([HOLD.as_ref(), state.as_os_str(), whole.folder.as_os_str()])

@@ -8,7 +8,9 @@ mod good;
 mod killed;
 mod rig;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use springtide_driver::{ProcessDriver, hidden_command};
@@ -34,44 +36,51 @@ fn main() {
     let driver = ProcessDriver::new(state.clone(), std::env::current_exe().unwrap(), cache.clone());
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         runtime.block_on(async {
-            tokio::time::timeout(Duration::from_secs(3600), async {
-                for series in ["19.0", "14.0"] {
-                    let rig = Rig::new(&driver, series.parse().unwrap(), temp.path(), &cache).await;
-                    let wants = |word: &str| wanted.as_ref().is_none_or(|wanted| wanted == word || wanted == series);
-                    if wants("good") {
-                        good::good(&rig).await;
-                    }
-                    if wants("neutral") {
-                        good::neutral(&rig).await;
-                    }
-                    if wants("business") {
-                        faults::business(&rig).await;
-                    }
-                    if wants("odoo") {
-                        faults::odoo(&rig).await;
-                    }
-                    if series == "19.0" {
-                        if wants("data") {
-                            faults::data(&rig).await;
-                        }
-                        if wants("log") {
-                            faults::log(&rig).await;
-                        }
-                        if wants("off") {
-                            faults::off(&rig).await;
-                        }
-                        if wants("killed") {
-                            killed::killed(&rig, &state).await;
-                        }
-                    }
-                }
-            })
-            .await
-            .unwrap();
-        });
+            let all = all(&driver, temp.path(), &cache, wanted.as_deref());
+            tokio::time::timeout(Duration::from_secs(3600), all).await.unwrap()
+        })
     }));
     runtime.block_on(driver.shutdown()).unwrap();
-    if let Err(panic) = result {
-        std::panic::resume_unwind(panic);
+    match result {
+        Ok(failed) => assert!(failed.is_empty(), "failed: {}", failed.join(", ")),
+        Err(panic) => std::panic::resume_unwind(panic),
     }
+}
+
+/// Every case of both series; the names of those that failed. One that fails does not keep the others from running.
+async fn all(driver: &ProcessDriver, temp: &Path, cache: &Path, wanted: Option<&str>) -> Vec<String> {
+    let mut failed = Vec::new();
+    for series in ["19.0", "14.0"] {
+        let rig = Rig::new(driver, series.parse().unwrap(), temp, cache).await;
+        let mut cases: Vec<(&str, Pin<Box<dyn Future<Output = ()> + '_>>)> = vec![
+            ("good", Box::pin(good::good(&rig))),
+            ("neutral", Box::pin(good::neutral(&rig))),
+            ("business", Box::pin(faults::business(&rig))),
+            ("odoo", Box::pin(faults::odoo(&rig))),
+        ];
+        // What does not depend on the series is tried on one.
+        if series == "19.0" {
+            cases.extend::<[(&str, Pin<Box<dyn Future<Output = ()> + '_>>); 4]>([
+                ("data", Box::pin(faults::data(&rig))),
+                ("log", Box::pin(faults::log(&rig))),
+                ("off", Box::pin(faults::off(&rig))),
+                ("killed", Box::pin(killed::killed(&rig, temp.join("state")))),
+            ]);
+        }
+        for (name, case) in cases {
+            if wanted.is_none_or(|wanted| wanted == name || wanted == series) && !passes(case).await {
+                failed.push(format!("{name} of {series}"));
+            }
+        }
+    }
+    failed
+}
+
+/// Whether a case comes to its end without a panic.
+async fn passes(mut case: Pin<Box<dyn Future<Output = ()> + '_>>) -> bool {
+    std::future::poll_fn(|context| {
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case.as_mut().poll(context)));
+        polled.map_or(Poll::Ready(false), |poll| poll.map(|()| true))
+    })
+    .await
 }

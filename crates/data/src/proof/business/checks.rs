@@ -21,14 +21,15 @@ macro_rules! quants {
              done AS (", $moved, "),
              moved AS (SELECT product_id, location_id, sum(quantity) AS quantity FROM (
                  SELECT product_id, location_dest_id AS location_id, quantity FROM done
-                 UNION ALL SELECT product_id, location_id, -quantity FROM done) both_ways GROUP BY 1, 2)
-             SELECT format('product %s at location %s: %s in stock, %s by its moves', p.id, l.id,
-                           coalesce(k.quantity, 0), coalesce(m.quantity, 0))
-             FROM kept k FULL JOIN moved m USING (product_id, location_id)
-             JOIN product_product p ON p.id = product_id JOIN product_template t ON t.id = p.product_tmpl_id
-             JOIN stock_location l ON l.id = location_id
-             WHERE l.usage IN ('internal', 'transit') AND ", $stored, "
-               AND abs(coalesce(k.quantity, 0) - coalesce(m.quantity, 0)) > 0.01 + 0.000001 * abs(coalesce(m.quantity, 0))"
+                 UNION ALL SELECT product_id, location_id, -quantity FROM done) both_ways GROUP BY 1, 2),
+             sums AS (SELECT product_id, location_id, coalesce(k.quantity, 0) AS kept, coalesce(m.quantity, 0) AS moved
+                      FROM kept k FULL JOIN moved m USING (product_id, location_id))
+             SELECT format('product %s at location %s: %s in stock, %s by its moves', p.id, l.id, s.kept, s.moved)
+             FROM sums s JOIN product_product p ON p.id = s.product_id JOIN product_template t ON t.id = p.product_tmpl_id
+             JOIN stock_location l ON l.id = s.location_id
+             WHERE l.usage IN ('internal', 'transit') AND ",
+            $stored,
+            " AND abs(s.kept - s.moved) > 0.01 + 0.000001 * abs(s.moved)"
         )
     };
 }
