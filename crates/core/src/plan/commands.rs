@@ -454,4 +454,55 @@ pub const COMMANDS: &[Explanation] = &[
          one out, and their acts could not be told apart from faults. The message names who it is. The lock is given \
          back when that process ends, however it ends. Nothing was changed.",
     ),
+    row(
+        "E1030",
+        "the key for proofs cannot be used",
+        "Proofs are signed by a key of the estate, which is one of its secrets: 32 bytes in base64. This one is something \
+         else. Nothing was signed. Put the secret back from its copy; proofs of another key stay readable and are not \
+         believed.",
+    ),
+    row(
+        "E1031",
+        "a proof is not believed",
+        "A record counts only if every byte is as it was written, the estate's key signed it, and its verdict follows from \
+         its stages. This one fails that, so it is told as no proof at all. Nothing was changed. Run a new proof.",
+    ),
+    row(
+        "E1032",
+        "a proof is under way already",
+        "One copy of an environment is proven at a time, in a folder of its own. The lock is given back when that process \
+         ends, however it ends. Nothing was changed. Wait, and look at its result.",
+    ),
+    row(
+        "E1033",
+        "the folder for a proof cannot be used",
+        "The copy is restored into a folder of the estate, which could not be made, emptied or locked; the message says why. \
+         The environment and its backups are untouched.",
+    ),
+    row(
+        "E1034",
+        "a copy could not be started beside the environment",
+        "PostgreSQL or Odoo could not be run on the copy; the message names the program and shows its last lines. The copy \
+         has no network, so nothing else has noticed. The environment is untouched.",
+    ),
+    row(
+        "E1035",
+        "a copy could not be made harmless",
+        "A statement or Odoo's own command failed on the copy, so it is not started: it could send mail, charge cards or \
+         call others. The environment is untouched. Mend what the message names and make the copy again.",
+    ),
+    row(
+        "E1036",
+        "a hook for copies failed",
+        "The folder of hooks holds SQL files of yours that run on every copy, in one transaction, with the rights of the \
+         database's owner. This one cannot be read, failed or ended the transaction. The copy is not started, and the \
+         environment is untouched. Mend the file and make the copy again.",
+    ),
+    row(
+        "E1037",
+        "a copy can still do harm",
+        "After everything was switched off, reading it back found what is still on: a trigger, a hook or a module put it \
+         back. The copy is not started, and the environment is untouched. The message names what is left; add a hook for \
+         it and make the copy again.",
+    ),
 ];

@@ -97,6 +97,13 @@ pub enum AsideError {
     },
 }
 
+impl AsideError {
+    /// Code for people and `springtide explain`.
+    pub fn code(&self) -> &'static str {
+        "E1034"
+    }
+}
+
 pub(crate) fn io_error(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AsideError {
     let path = path.to_owned();
     move |source| AsideError::Io { verb, path, source }

@@ -19,8 +19,8 @@ with open(os.path.join(HERE, "boot.json")) as file:
     PLAN = json.load(file)
 ODOO = ["/usr/bin/odoo", "-c", os.path.join(HERE, "odoo.conf"), "-d", PLAN["database"], "--max-cron-threads=0"]
 BASE = "http://127.0.0.1:%d" % PLAN["port"]
-# A model whose table is gone gets a new, empty one, and Odoo calls that information.
 BAD = re.compile(r" (ERROR|CRITICAL) |Recreate table of model|Some modules are not loaded|inconsistent states")
+LOST = "springtide-lost: "
 
 
 def say(seen):
@@ -39,20 +39,32 @@ def show(path):
         sys.stdout.write(log.read()[-200_000:])
 
 
-def boot():
-    path = "/tmp/boot.log"
-    with open(path, "wb") as log:
-        command = ODOO + ["--stop-after-init", "--no-http"]
+def ended(name, command, script=None):
+    """Runs Odoo to its end; what it found wrong."""
+    path = "/tmp/%s.log" % name
+    with open(path, "wb") as log, open(script or os.devnull, "rb") as stdin:
         try:
-            code = subprocess.run(command, stdout=log, stderr=log, timeout=PLAN["boot_s"]).returncode
+            code = subprocess.run(command, stdin=stdin, stdout=log, stderr=log, timeout=PLAN["boot_s"]).returncode
         except subprocess.TimeoutExpired:
-            code = None
-    show(path)
+            raise Missed("Odoo did not come to its end within %d s" % PLAN["boot_s"])
+        finally:
+            show(path)
     found = bad_lines(path)
-    if code is None:
-        return {"missed": "Odoo did not come to its end within %d s" % PLAN["boot_s"]}
     if code != 0:
         found.append("Odoo ended with exit code %d" % code)
+    with open(path, errors="replace") as log:
+        return found, log.read().splitlines()
+
+
+def boot():
+    found, _ = ended("boot", ODOO + ["--stop-after-init", "--no-http"])
+    if found:
+        return {"found": found}
+    shell = [ODOO[0], "shell"] + ODOO[1:] + ["--no-http", "--shell-interface=python"]
+    found, lines = ended("schema", shell, os.path.join(HERE, "schema.py"))
+    found += [line[len(LOST) :] for line in lines if line.startswith(LOST)]
+    if not found and not any(line.startswith("springtide-looked: ") for line in lines):
+        raise Missed("the tables were not looked at")
     return {"found": found}
 
 
@@ -125,6 +137,8 @@ def stage(run):
         seen = run()
     except Failed as error:
         seen = {"found": [str(error)]}
+    except Missed as error:
+        seen = {"missed": str(error)}
     except Exception as error:
         seen = {"missed": "%s: %s" % (type(error).__name__, error)}
     seen["ms"] = int((time.monotonic() - begun) * 1000)

@@ -17,7 +17,7 @@ use crate::neutralise::Catalog;
 use crate::odoo_log;
 use crate::postgres::Admin;
 
-/// Seconds for Odoo to load its modules, twice: for the start that stops and for the one that serves.
+/// Seconds for Odoo to load its modules: for the start that stops, for a look at its tables, and to serve.
 const BOOT_SECONDS: u32 = 900;
 /// Seconds for one page; the first compiles what pages need.
 const PAGE_SECONDS: u32 = 180;
@@ -153,9 +153,10 @@ async fn run(
         "page_s": PAGE_SECONDS,
     });
     let command = vec!["/usr/bin/python3".to_owned(), script("boot.py")];
-    let seconds = 2 * BOOT_SECONDS + 4 * PAGE_SECONDS;
+    let seconds = 3 * BOOT_SECONDS + 4 * PAGE_SECONDS;
     let mut task = aside.odoo("boot", owner, command, seconds).map_err(|error| Look::missed(error.to_string()))?;
     task.files.push(("boot.py".into(), include_str!("boot.py").into()));
+    task.files.push(("schema.py".into(), include_str!("schema.py").into()));
     task.files.push(("boot.json".into(), plan.to_string()));
     let outcome = driver.run_task(&task, generation).await.map_err(|error| Look::missed(error.to_string()))?;
     let output = fs::read_to_string(&outcome.log).unwrap_or_default();

@@ -81,11 +81,11 @@ pub(super) async fn replay(driver: &dyn Driver, generation: Generation, spec: &S
         pair("recovery_target_action", "pause"),
         pair("hot_standby", "on"),
     ];
-    let (name, at) = match &spec.target.name {
-        Some(name) => (name.clone(), String::new()),
-        None => (String::new(), lsn(spec.target.lsn)),
-    };
-    settings.extend([pair("recovery_target_name", &name), pair("recovery_target_lsn", &at)]);
+    // The one that counts comes last: the server takes an empty one after it for a second target.
+    settings.extend(match &spec.target.name {
+        Some(name) => [pair("recovery_target_lsn", ""), pair("recovery_target_name", name)],
+        None => [pair("recovery_target_name", ""), pair("recovery_target_lsn", &lsn(spec.target.lsn))],
+    });
     let Replay { files, mounts, network, deadline_s } = spec.replay.clone();
     let deadline_s = deadline_s.max(60);
     // It answers as soon as it is consistent, which may be late in the log.
