@@ -218,6 +218,7 @@ pub struct DriverObservation {
 ///   changes nothing.
 /// - Observation never changes anything and never reports what was merely requested.
 /// - No secret appears in errors, logs, labels or argument lists.
+/// - A task with [`Network::None`] reaches nothing but itself, and is not run where that cannot be kept.
 #[async_trait]
 pub trait Driver: Send + Sync {
     /// What is seen now.

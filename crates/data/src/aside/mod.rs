@@ -76,6 +76,9 @@ pub enum AsideError {
         /// What was seen last.
         why: String,
     },
+    /// Somebody else's server works on the data directory.
+    #[error("a server that is none of ours here works on {path}; it was left alone", path = .0.display())]
+    Live(PathBuf),
     /// A name cannot be written into Odoo's configuration.
     #[error("the {what} {name:?} is not a plain name")]
     Name {
@@ -148,7 +151,11 @@ impl Aside {
         }
         let major = driver.observe().await?.host.postgres_major.ok_or(AsideError::NoPostgres)?;
         let aside = Self { spec, programs: PathBuf::from(format!("/usr/lib/postgresql/{major}/bin")) };
-        processes::end(&aside.spec.data).await;
+        let data = &aside.spec.data;
+        if !processes::of(data).is_empty() && !begun_aside(data) {
+            return Err(AsideError::Live(data.clone()));
+        }
+        processes::end(data).await;
         let folder = &aside.spec.folder;
         fs::DirBuilder::new().recursive(true).mode(0o711).create(folder).map_err(io_error("create", folder))?;
         for path in [aside.socket(), aside.odoo_data()] {
@@ -280,6 +287,12 @@ impl Aside {
         processes::end(&self.spec.data).await;
         remove_folder(&self.spec.folder).map_err(io_error("remove", &self.spec.folder))
     }
+}
+
+/// Whether the server that works on a data directory was begun aside, by the socket that it says it has. An
+/// environment's own has another, and must never be ended from here.
+fn begun_aside(data: &Path) -> bool {
+    fs::read_to_string(data.join("postmaster.pid")).is_ok_and(|text| text.lines().nth(4) == Some(SOCKET_AT))
 }
 
 /// Turns a task's failure into an error that shows why.

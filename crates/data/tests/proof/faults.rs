@@ -159,7 +159,8 @@ pub async fn log(rig: &Rig<'_>) {
 pub async fn business(rig: &Rig<'_>) {
     let case = rig.case("business");
     let faults = "SET session_replication_role = replica;
-        UPDATE account_move_line SET debit = debit + 1, balance = balance + 1 WHERE id = (SELECT min(id) FROM account_move_line WHERE debit = 100);
+        UPDATE account_move_line SET debit = debit + 1, balance = balance + 1, amount_currency = amount_currency + 1
+            WHERE id = (SELECT min(id) FROM account_move_line WHERE debit = 100);
         UPDATE stock_quant SET quantity = quantity + 3 WHERE id = (SELECT max(q.id) FROM stock_quant q
             JOIN stock_location l ON l.id = q.location_id WHERE l.usage = 'internal');
         SELECT setval('res_partner_id_seq', 1);

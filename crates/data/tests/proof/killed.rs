@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use springtide_core::layout::Slot;
-use springtide_data::aside::{Aside, AsideSpec, Serving};
+use springtide_data::aside::{Aside, AsideError, AsideSpec, Serving};
 use springtide_data::postgres::TEMPLATE_DATABASE;
 use springtide_data::proof::{Place, PlaceError, leftovers, sweep};
-use springtide_driver::ProcessDriver;
+use springtide_driver::{Driver as _, ProcessDriver};
 
 use crate::rig::{G, Rig, copy};
 
@@ -60,6 +60,16 @@ pub async fn killed(rig: &Rig<'_>, state: PathBuf) {
     let environment = "shop".parse().unwrap();
     assert!(matches!(Place::take(rig.driver, &environment).await, Err(PlaceError::Taken(_))));
     assert!(leftovers(rig.driver).is_empty(), "it is somebody's");
+
+    // What works on a data directory and was not begun aside is an environment's own, and is left alone.
+    let data = rig.driver.estate_folder().join("proofs/shop/pgdata");
+    let pid_file = data.join("postmaster.pid");
+    let text = std::fs::read_to_string(&pid_file).unwrap();
+    std::fs::write(&pid_file, text.replace("/srv/springtide/socket", "/srv/springtide/postgres-socket")).unwrap();
+    let spec = AsideSpec { data, ..rig.spec("other", &whole.folder) };
+    assert!(matches!(Aside::new(rig.driver, spec).await, Err(AsideError::Live(_))));
+    std::fs::write(&pid_file, text).unwrap();
+
     kill(Pid::from_raw(child.id() as i32), Signal::SIGKILL).unwrap();
     child.wait().unwrap();
     assert_eq!(leftovers(rig.driver), ["shop"]);

@@ -255,7 +255,7 @@ impl Case<'_, '_> {
     }
 
     pub async fn prove_as(&self, spec: &Spec) -> Seen {
-        let seen = proof::run(self.rig.driver, G, spec, &|_| {}).await;
+        let seen = sendable(proof::run(self.rig.driver, G, spec, &|_| {})).await;
         let words = seen.stages.iter().map(|(stage, result)| {
             let word = match &result.outcome {
                 Outcome::Passed => "passed".to_owned(),
@@ -286,6 +286,11 @@ impl Case<'_, '_> {
     pub fn gone(self) {
         std::fs::remove_dir_all(&self.folder).unwrap();
     }
+}
+
+/// A proof may be run by any thread of a server.
+fn sendable<F: Future + Send>(future: F) -> F {
+    future
 }
 
 /// A connection through the socket of an aside.
