@@ -5,9 +5,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use springtide_core::proof::{Stage, Verdict, verdict};
-use springtide_data::postgres::TEMPLATE_DATABASE;
 
-use crate::rig::{Case, Rig, found, why};
+use crate::rig::{Case, DATABASE, Rig, found, why};
 
 /// Flips one byte of a file.
 fn flip(path: &Path, at: u64) {
@@ -76,10 +75,10 @@ pub async fn data(rig: &Rig<'_>) {
     let hide = "CREATE TABLE proof_rows (id int); CREATE INDEX proof_rows_id ON proof_rows (id);
                 INSERT INTO proof_rows SELECT generate_series(1, 100);
                 UPDATE pg_index SET indisready = false WHERE indexrelid = 'proof_rows_id'::regclass;";
-    case.sql(TEMPLATE_DATABASE, hide).await;
+    case.sql(DATABASE, hide).await;
     let show = "INSERT INTO proof_rows VALUES (101);
                 UPDATE pg_index SET indisready = true WHERE indexrelid = 'proof_rows_id'::regclass;";
-    case.sql(TEMPLATE_DATABASE, show).await;
+    case.sql(DATABASE, show).await;
     let mut spec = case.proof(&[Replay, Checksums, Open, Indexes]);
     spec.indexes = springtide_data::proof::Share::All;
     let seen = case.prove_as(&spec).await;
@@ -90,7 +89,7 @@ pub async fn data(rig: &Rig<'_>) {
     let case = rig.case("amcheck");
     let stand = "CREATE SCHEMA springtide_proof; CREATE FUNCTION springtide_proof.bt_index_check(regclass) RETURNS void
                  LANGUAGE sql AS ''";
-    case.sql(TEMPLATE_DATABASE, stand).await;
+    case.sql(DATABASE, stand).await;
     assert!(is_open(&case, &[Replay, Open, Indexes]).await.contains("amcheck cannot be installed"));
     case.gone();
 
@@ -165,7 +164,7 @@ pub async fn business(rig: &Rig<'_>) {
             JOIN stock_location l ON l.id = q.location_id WHERE l.usage = 'internal');
         SELECT setval('res_partner_id_seq', 1);
         UPDATE stock_move SET product_id = 99999999 WHERE id = (SELECT min(id) FROM stock_move);";
-    case.sql(TEMPLATE_DATABASE, faults).await;
+    case.sql(DATABASE, faults).await;
     let stages = [Stage::Replay, Stage::Open, Stage::Business];
     let told = fails(&case, &stages).await;
     for words in [
@@ -183,7 +182,7 @@ pub async fn business(rig: &Rig<'_>) {
     spec.accepted = springtide_data::proof::checks::CHECKS.iter().map(|check| (check.name.to_owned(), 1)).collect();
     let seen = case.prove_as(&spec).await;
     assert!(seen.stages[&Stage::Business].passed(), "{seen:#?}");
-    case.sql(TEMPLATE_DATABASE, "SELECT setval('res_users_id_seq', 1)").await;
+    case.sql(DATABASE, "SELECT setval('res_users_id_seq', 1)").await;
     let seen = case.prove_as(&spec).await;
     assert!(found(&seen.stages, Stage::Business).contains("res_users_id_seq"), "{seen:#?}");
     case.gone();
@@ -200,7 +199,7 @@ pub async fn odoo(rig: &Rig<'_>) {
     };
     let case = rig.case("cron");
     let on = "UPDATE ir_cron SET active = true WHERE id = (SELECT min(id) FROM ir_cron WHERE id > 1)";
-    case.sql(TEMPLATE_DATABASE, &format!("{on}; {}", keep("ir_cron", "NEW.active := OLD.active"))).await;
+    case.sql(DATABASE, &format!("{on}; {}", keep("ir_cron", "NEW.active := OLD.active"))).await;
     let seen = case.prove(&stages).await;
     assert!(found(&seen.stages, Stage::Neutralise).contains("scheduled actions ("), "{seen:#?}");
     for stage in [Stage::Boot, Stage::Login] {
@@ -209,12 +208,12 @@ pub async fn odoo(rig: &Rig<'_>) {
     case.gone();
 
     let case = rig.case("half");
-    case.sql(TEMPLATE_DATABASE, "UPDATE ir_module_module SET state = 'to upgrade' WHERE name = 'stock'").await;
+    case.sql(DATABASE, "UPDATE ir_module_module SET state = 'to upgrade' WHERE name = 'stock'").await;
     assert!(fails(&case, &stages[..4]).await.contains("module stock is \"to upgrade\""));
     case.gone();
 
     let case = rig.case("table");
-    case.sql(TEMPLATE_DATABASE, "ALTER TABLE stock_warehouse RENAME TO lost").await;
+    case.sql(DATABASE, "ALTER TABLE stock_warehouse RENAME TO lost").await;
     let seen = case.prove(&stages).await;
     assert!(
         found(&seen.stages, Stage::Boot).contains("table stock_warehouse of model stock.warehouse is missing"),
@@ -224,7 +223,7 @@ pub async fn odoo(rig: &Rig<'_>) {
     case.gone();
 
     let case = rig.case("password");
-    case.sql(TEMPLATE_DATABASE, &keep("res_users", "NEW.password := OLD.password")).await;
+    case.sql(DATABASE, &keep("res_users", "NEW.password := OLD.password")).await;
     assert!(fails(&case, &stages).await.contains("it is the login page"));
     case.gone();
 }
@@ -232,7 +231,7 @@ pub async fn odoo(rig: &Rig<'_>) {
 /// A stage that is switched off lets its fault through, and so proves nothing.
 pub async fn off(rig: &Rig<'_>) {
     let case = rig.case("off");
-    case.sql(TEMPLATE_DATABASE, "SELECT setval('res_partner_id_seq', 1)").await;
+    case.sql(DATABASE, "SELECT setval('res_partner_id_seq', 1)").await;
     let all = [Stage::Replay, Stage::Checksums, Stage::Open, Stage::Canaries, Stage::Business];
     let seen = case.prove(&all[..4]).await;
     assert_eq!(verdict(&seen.stages, &all[..4].iter().copied().collect()), Verdict::Proven, "nobody looked: {seen:#?}");

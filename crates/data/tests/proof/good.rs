@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use springtide_core::proof::{Stage, Verdict};
 use springtide_data::aside::{Aside, Serving};
 use springtide_data::neutralise::{NeutraliseError, Wanted, neutralise, verify};
-use springtide_data::postgres::TEMPLATE_DATABASE;
 use springtide_data::proof::{About, ProofKey, Share};
 
-use crate::rig::{Case, G, Rig, client};
+use crate::rig::{Case, DATABASE, G, Rig, client};
 
 pub async fn good(rig: &Rig<'_>) {
     let case = rig.unrecovered("good");
@@ -63,7 +62,7 @@ async fn neutral_inside(rig: &Rig<'_>, case: &Case<'_, '_>, aside: &Aside) {
     std::fs::create_dir(&hooks).unwrap();
     let write = |name: &str, sql: &str| std::fs::write(hooks.join(name), sql).unwrap();
     let mut wanted = Wanted { base_url: "http://copy.localhost".into(), hooks: None };
-    let sql = client(&case.folder, TEMPLATE_DATABASE).await;
+    let sql = client(&case.folder, DATABASE).await;
     let one = async |query: &str| sql.query_one(query, &[]).await.unwrap().get::<_, Option<String>>(0);
     let provider = match rig.series.major() {
         14 => "payment_acquirer",

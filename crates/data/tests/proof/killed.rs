@@ -8,11 +8,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use springtide_core::layout::Slot;
 use springtide_data::aside::{Aside, AsideError, AsideSpec, Serving};
-use springtide_data::postgres::TEMPLATE_DATABASE;
 use springtide_data::proof::{Place, PlaceError, leftovers, sweep};
 use springtide_driver::{Driver as _, ProcessDriver};
 
-use crate::rig::{G, Rig, copy};
+use crate::rig::{DATABASE, G, Rig, copy};
 
 /// Argument of the process that is killed.
 pub const HOLD: &str = "hold-a-proof";
@@ -28,7 +27,7 @@ pub async fn hold(state: PathBuf, whole: PathBuf, cache: PathBuf) {
         folder: place.work(),
         data: place.data(),
         filestore: place.filestore(),
-        database: TEMPLATE_DATABASE.into(),
+        database: DATABASE.into(),
         series: "19.0".parse().unwrap(),
         user: Slot::ESTATE.installer(),
     };

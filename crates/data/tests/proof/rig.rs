@@ -14,12 +14,14 @@ use springtide_core::series::Series;
 use springtide_data::aside::{Aside, AsideSpec, ODOO_CONF, Serving};
 use springtide_data::canary::{self, Canary};
 use springtide_data::neutralise::Wanted;
-use springtide_data::postgres::TEMPLATE_DATABASE;
+use springtide_data::postgres::{Configure, DbRole, TEMPLATE_DATABASE, configure};
 use springtide_data::proof::{self, Replay, Seen, Share, Spec, Target};
 use springtide_data::template::{self, TemplateSpec};
 use springtide_driver::{Generation, ProcessDriver, TaskMount};
 
 pub const G: Generation = Generation(1);
+/// Name of the database, of environment `shop`.
+pub const DATABASE: &str = "shop";
 const KEEP: Duration = Duration::from_secs(86_400);
 const ARCHIVE_AT: &str = "/srv/springtide/archive";
 
@@ -82,7 +84,7 @@ impl<'a> Rig<'a> {
             folder: of.join("work"),
             data: of.join("pgdata"),
             filestore: of.join("filestore"),
-            database: TEMPLATE_DATABASE.into(),
+            database: DATABASE.into(),
             series: self.series,
             user: Slot::ESTATE.installer(),
         }
@@ -96,9 +98,10 @@ impl<'a> Rig<'a> {
             .serve(self.driver, G, &serving, |admin| {
                 let aside = &aside;
                 async move {
+                    configure(&admin, &as_an_environment()).await.unwrap();
                     let owner = aside.owner(&admin).await.unwrap();
                     let script = format!(
-                        "exec /usr/bin/odoo shell -c {ODOO_CONF} -d {TEMPLATE_DATABASE} --no-http --shell-interface=python \
+                        "exec /usr/bin/odoo shell -c {ODOO_CONF} -d {DATABASE} --no-http --shell-interface=python \
                          < /srv/springtide/config/plant.py"
                     );
                     let command = vec!["/bin/sh".into(), "-c".into(), script];
@@ -285,6 +288,21 @@ impl Case<'_, '_> {
 
     pub fn gone(self) {
         std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// The roles, rights and identity that an environment's database has.
+fn as_an_environment() -> Configure {
+    let verifier = || springtide_data::hash::scram_verifier(&springtide_data::hash::database_password().unwrap());
+    Configure {
+        environment: "shop".parse().unwrap(),
+        base_url: "https://shop.example".into(),
+        report_url: "http://127.0.0.1:21002".into(),
+        fingerprint: Digest::of_bytes(b"proof"),
+        admin_password_hash: springtide_data::hash::unmatchable_hash().unwrap(),
+        database_secret: springtide_data::hash::uuid().unwrap(),
+        verifiers: DbRole::ALL.map(|role| (role, verifier())).into(),
+        connection_limits: BTreeMap::from([(DbRole::Report, 5)]),
     }
 }
 
