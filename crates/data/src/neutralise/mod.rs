@@ -79,9 +79,14 @@ pub struct Wanted {
 /// Says that a copy was made harmless and that this was read back. Only this module makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Neutralised {
-    /// Rules that applied, hooks among them.
-    pub rules: u64,
-    _only_here: (),
+    rules: u64,
+}
+
+impl Neutralised {
+    /// How many rules applied, hooks among them.
+    pub fn rules(&self) -> u64 {
+        self.rules
+    }
 }
 
 /// Makes the database of `aside`, whose server is up, harmless.
@@ -163,7 +168,7 @@ pub async fn verify(aside: &Aside, wanted: &Wanted, before: Option<&Identity>) -
     }
     left.extend(hooks::left(aside, &inside, &hooks).await?);
     match left.is_empty() {
-        true => Ok(Neutralised { rules: (rules.len() + hooks.len()) as u64, _only_here: () }),
+        true => Ok(Neutralised { rules: (rules.len() + hooks.len()) as u64 }),
         false => Err(NeutraliseError::Harm(left)),
     }
 }

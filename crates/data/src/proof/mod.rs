@@ -219,7 +219,7 @@ async fn stages(
 
 async fn harmless(driver: &dyn Driver, generation: Generation, spec: &Spec, aside: &Aside) -> Look {
     match neutralise(driver, aside, generation, &spec.neutralise).await {
-        Ok(done) => Look::default().figure("rules", done.rules),
+        Ok(done) => Look::default().figure("rules", done.rules()),
         Err(crate::neutralise::NeutraliseError::Harm(left)) => Look::found(left),
         Err(error) => Look::found([error.to_string()]),
     }

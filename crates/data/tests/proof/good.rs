@@ -93,7 +93,7 @@ async fn neutral_inside(rig: &Rig<'_>, case: &Case<'_, '_>, aside: &Aside) {
     assert!(!left.contains("hunter2"), "a secret is told");
 
     let done = neutralise(rig.driver, aside, G, &wanted).await.unwrap();
-    assert!(done.rules > 10, "{done:?}");
+    assert!(done.rules() > 10, "{done:?}");
     assert_eq!(verify(aside, &wanted, None).await.unwrap(), done);
     let after = one(identity).await.unwrap();
     for (before, after) in before.split(' ').zip(after.split(' ')) {

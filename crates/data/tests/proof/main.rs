@@ -1,7 +1,8 @@
 //! Proofs of real copies: a good one of each series is proven, and for every stage a copy with one planted fault makes
 //! exactly that stage fail by name. Needs root, PostgreSQL's server programs and the Odoo roots of 19.0 and 14.0.
 //! Without a word it runs everything; with one, only the cases of that name.
-#![allow(clippy::unwrap_used, missing_docs)]
+// What every stage saw is printed: with a failure it says more than an assertion can.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod faults;
 mod good;
@@ -47,12 +48,15 @@ fn main() {
     }
 }
 
+/// One case, to be run.
+type Case<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
 /// Every case of both series; the names of those that failed. One that fails does not keep the others from running.
 async fn all(driver: &ProcessDriver, temp: &Path, cache: &Path, wanted: Option<&str>) -> Vec<String> {
     let mut failed = Vec::new();
     for series in ["19.0", "14.0"] {
         let rig = Rig::new(driver, series.parse().unwrap(), temp, cache).await;
-        let mut cases: Vec<(&str, Pin<Box<dyn Future<Output = ()> + '_>>)> = vec![
+        let mut cases: Vec<(&str, Case<'_>)> = vec![
             ("good", Box::pin(good::good(&rig))),
             ("neutral", Box::pin(good::neutral(&rig))),
             ("business", Box::pin(faults::business(&rig))),
@@ -60,7 +64,7 @@ async fn all(driver: &ProcessDriver, temp: &Path, cache: &Path, wanted: Option<&
         ];
         // What does not depend on the series is tried on one.
         if series == "19.0" {
-            cases.extend::<[(&str, Pin<Box<dyn Future<Output = ()> + '_>>); 4]>([
+            cases.extend::<[(&str, Case<'_>); 4]>([
                 ("data", Box::pin(faults::data(&rig))),
                 ("log", Box::pin(faults::log(&rig))),
                 ("off", Box::pin(faults::off(&rig))),
@@ -77,7 +81,7 @@ async fn all(driver: &ProcessDriver, temp: &Path, cache: &Path, wanted: Option<&
 }
 
 /// Whether a case comes to its end without a panic.
-async fn passes(mut case: Pin<Box<dyn Future<Output = ()> + '_>>) -> bool {
+async fn passes(mut case: Case<'_>) -> bool {
     std::future::poll_fn(|context| {
         let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case.as_mut().poll(context)));
         polled.map_or(Poll::Ready(false), |poll| poll.map(|()| true))
