@@ -171,7 +171,7 @@ pub async fn business(rig: &Rig<'_>) {
         "posted moves balance: posted move",
         "books balance: books of company 1 are 1",
         "stock is what was moved: product",
-        "19.00 in stock, 16.00 by its moves",
+        "19 in stock, 16 by its moves",
         "sequences are ahead: res_partner_id_seq stands at 1, res_partner has",
         "references lead somewhere: 1 rows of stock_move.product_id lead to no row of product_product",
     ] {
