@@ -24,7 +24,7 @@ macro_rules! quants {
                  UNION ALL SELECT product_id, location_id, -quantity FROM done) both_ways GROUP BY 1, 2),
              sums AS (SELECT product_id, location_id, coalesce(k.quantity, 0) AS kept, coalesce(m.quantity, 0) AS moved
                       FROM kept k FULL JOIN moved m USING (product_id, location_id))
-             SELECT format('product %s at location %s: %s in stock, %s by its moves', p.id, l.id, trim_scale(s.kept), trim_scale(s.moved))
+             SELECT format('product %s at location %s: %s in stock, %s by its moves', p.id, l.id, trim_scale(round(s.kept, 4)), trim_scale(round(s.moved, 4)))
              FROM sums s JOIN product_product p ON p.id = s.product_id JOIN product_template t ON t.id = p.product_tmpl_id
              JOIN stock_location l ON l.id = s.location_id
              WHERE l.usage IN ('internal', 'transit') AND ",
