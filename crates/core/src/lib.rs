@@ -14,6 +14,7 @@ pub mod lint;
 pub mod merge;
 pub mod names;
 pub mod observe;
+pub mod place;
 pub mod plan;
 pub mod role;
 pub mod roles;
