@@ -161,6 +161,9 @@ fn known(one: &(dyn Error + 'static)) -> Option<(u8, &'static str, String)> {
             let path = path.display();
             Some((code::DENIED, "E0905", format!("chown {expected} {path}; chmod go-rwx {path}")))
         }
+        SecretError::StoreFile { .. } => {
+            Some((code::DENIED, "E1049", "mend the file, then repeat the command; springtide explain E1049".into()))
+        }
         SecretError::Identity(_) | SecretError::Damaged(_) => {
             Some((code::FAILED, "E0913", "put secrets/identity.txt back from its copy, then springtide doctor".into()))
         }

@@ -72,6 +72,11 @@ pub fn fernet_key() -> Result<SecretString, RandomError> {
     Ok(URL_SAFE.encode(random::<32>()?).into())
 }
 
+/// Seed of an Ed25519 key: 32 random bytes in hex.
+pub fn seed() -> Result<SecretString, RandomError> {
+    Ok(random::<32>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
+}
+
 /// SHA-256 in hex, which Redis keeps in place of a password. Fast on purpose: the password has 190 bits.
 pub fn sha256_hex(password: &SecretString) -> SecretString {
     let digest = Sha256::digest(password.expose_secret().as_bytes());
