@@ -211,6 +211,7 @@ fn wanted(store: &SecretStore, environment: &EnvironmentName) -> Configure {
     let get = |name| store.get(&SecretRef { environment: Some(environment.clone()), name }).unwrap();
     Configure {
         environment: environment.clone(),
+        restored_from: None,
         base_url: "https://shop.example".into(),
         report_url: "http://127.0.0.1:21392".into(),
         fingerprint: Digest::of_bytes(b"one"),

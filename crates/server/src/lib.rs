@@ -9,6 +9,7 @@
 // A test that cannot go on says so best by panicking.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod backup;
 pub mod certificates;
 pub mod console;
 pub mod control;

@@ -1,8 +1,9 @@
 //! The store: one SQLite file, all SQL of the control plane below this module.
 //!
 //! What is stored, because nothing else can tell it again:
-//! - `environments`: slot and series an environment holds, the host of its certificate, and why its data
-//!   may go once that was decided;
+//! - `environments`: slot and series an environment holds, the host of its certificate, which places of its
+//!   backups were prepared, and why its data may go once that was decided;
+//! - `seeds`: environments that are filled from a restore, and from which;
 //! - `operations` and `steps`: the journal, every step written before its effect and again after;
 //! - `epochs`: who began to act, in order; `leases`: which operation has which environment in hand;
 //! - `hold`: the stop switch; `approved`: what was approved per environment; `estate_file`: the last valid
@@ -190,6 +191,10 @@ const VERSIONS: &[&str] = &[
     CREATE INDEX operations_open ON operations (id) WHERE ended IS NULL;
 ",
     tokens::TABLES,
+    "
+    ALTER TABLE environments ADD COLUMN repository TEXT;
+    CREATE TABLE seeds (environment TEXT PRIMARY KEY, seed TEXT NOT NULL) STRICT;
+",
 ];
 
 impl Store {

@@ -1,0 +1,212 @@
+//! The engine of an environment's backups, with its folders and keys; its repository prepared, and data
+//! restored from it.
+//!
+//! The rule that keeps it right: an exit code is not believed. A repository counts as prepared once PostgreSQL
+//! itself says that a segment was taken since, and that nothing failed after it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use springtide_core::backup::conf::{Conf, Place as RepoPlace, Repo};
+use springtide_core::backup::{Label, RepoKey, select};
+use springtide_core::check::CheckedBackup;
+use springtide_core::names::EnvironmentName;
+use springtide_core::observe::Seed;
+use springtide_core::place::Place;
+use springtide_core::role::Role;
+use springtide_core::roles::archive;
+use springtide_core::sizing::SizedEnvironment;
+use springtide_core::workload::{Piece, Text, Volume};
+use springtide_data::backup::{BackupEngine as _, EngineError, PgBackRest, RestoreOrder, Site};
+use springtide_data::postgres::archiver;
+use springtide_data::secrets::SecretStore;
+use springtide_driver::{Driver, Generation};
+
+use crate::Estate;
+use crate::execute::{Execution, Failure, Progress};
+
+/// How long PostgreSQL may take to say that a segment was taken, once the engine has seen it arrive.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Why a repository is not prepared. The database serves on; its write-ahead log waits on this machine.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The environment is not to be backed up.
+    #[error("{0} has no backups in the estate file")]
+    NoBackups(EnvironmentName),
+    /// The folder below which its own is to be does not exist.
+    #[error("{} is not there: mount its disk or make the folder, then springtide apply; the database runs meanwhile", .0.display())]
+    Away(PathBuf),
+    /// The environment that was backed up is not here.
+    #[error(
+        "{0} is not here or not in the estate file, and what is restored from its backups needs its places and keys"
+    )]
+    NotHere(EnvironmentName),
+    /// The set that was chosen does not serve any more.
+    #[error(
+        "backup set {set} of the {repo} copy of {from} does not serve any more; nothing was restored, choose another one"
+    )]
+    NoSet {
+        /// The set.
+        set: Label,
+        /// Which copy.
+        repo: RepoKey,
+        /// The environment.
+        from: EnvironmentName,
+    },
+    /// Segments do not arrive, and nothing says why.
+    #[error(
+        "its write-ahead log does not arrive; the database serves, and the log waits on this machine. If an environment \
+         of this name was backed up to the same place before, name another one, since both logs cannot lie there"
+    )]
+    NothingArrives(#[source] EngineError),
+    /// The engine says that all is well, and PostgreSQL does not.
+    #[error("PostgreSQL does not say that its write-ahead log is archived ({0}); see springtide logs")]
+    NotArchived(String),
+}
+
+/// The place of an environment's backups in the state folder; the repository lies in `pg` of it.
+pub fn own_place(driver: &dyn Driver, environment: &EnvironmentName) -> PathBuf {
+    let repository = driver.volume(Some(environment), Volume::BackupNear);
+    repository.parent().map(Path::to_owned).unwrap_or(repository)
+}
+
+/// The engine of an environment's backups, for one operation.
+///
+/// # Errors
+/// If it has no backups, a folder that the estate file names is not there, or a secret or the file of a store
+/// cannot be read.
+pub fn engine(estate: &Estate, sized: &SizedEnvironment<'_>, generation: Generation) -> Result<PgBackRest, Failure> {
+    Ok(PgBackRest::new(Arc::clone(&estate.driver), generation, site(estate, sized)?))
+}
+
+/// Where an environment's backups are made and with which keys.
+fn site(estate: &Estate, sized: &SizedEnvironment<'_>) -> Result<Site, Failure> {
+    let name = &sized.environment.name;
+    let none = || RepositoryError::NoBackups(name.clone());
+    let backup = sized.environment.backup.as_ref().ok_or_else(none)?;
+    let volume = |volume| estate.driver.volume(Some(name), volume);
+    Ok(Site {
+        conf: with_secrets(&estate.secrets, archive::conf(sized, true).ok_or_else(none)?)?,
+        user: sized.slot.user(Role::Postgres),
+        data: volume(Volume::PostgresData),
+        socket: volume(Volume::PostgresSocket),
+        work: volume(Volume::BackupSpool),
+        folders: folders(estate.driver.as_ref(), name, backup)?,
+        authorities: authorities(&estate.secrets, backup)?,
+    })
+}
+
+fn with_secrets(secrets: &SecretStore, conf: Conf<Piece>) -> Result<Conf<SecretString>, Failure> {
+    let value = |piece: Piece| secrets.resolve(&Text(vec![piece]));
+    let mut repos = Vec::with_capacity(conf.repos.len());
+    for Repo { key, place, passphrase } in conf.repos {
+        let place = match place {
+            RepoPlace::Folder => RepoPlace::Folder,
+            RepoPlace::S3 { host, port, region, bucket, prefix, own_authority, access_key, secret_key } => {
+                let (access_key, secret_key) = (value(access_key)?, value(secret_key)?);
+                RepoPlace::S3 { host, port, region, bucket, prefix, own_authority, access_key, secret_key }
+            }
+        };
+        repos.push(Repo { key, place, passphrase: value(passphrase)? });
+    }
+    let Conf { environment, repos: _, port, processes, queue_bytes, log_files } = conf;
+    Ok(Conf { environment, repos, port, processes, queue_bytes, log_files })
+}
+
+/// Folders of the repositories that are folders.
+fn folders(
+    driver: &dyn Driver,
+    name: &EnvironmentName,
+    backup: &CheckedBackup,
+) -> Result<BTreeMap<RepoKey, PathBuf>, RepositoryError> {
+    let mut folders = BTreeMap::new();
+    for (key, place) in [(RepoKey::Near, Some(&backup.near)), (RepoKey::Far, backup.far.as_ref())] {
+        let folder = match place {
+            Some(Place::Own) => driver.volume(Some(name), Volume::BackupNear),
+            Some(Place::Folder(path)) => {
+                // Never made here: on a disk that is away, what is written goes elsewhere and is missed later.
+                let base = Path::new(path).parent().unwrap_or(Path::new("/"));
+                if !base.is_dir() {
+                    return Err(RepositoryError::Away(base.to_owned()));
+                }
+                Path::new(path).join(archive::REPOSITORY)
+            }
+            Some(Place::Bucket { .. }) | None => continue,
+        };
+        folders.insert(key, folder);
+    }
+    Ok(folders)
+}
+
+/// Authorities of the stores that have their own.
+fn authorities(secrets: &SecretStore, backup: &CheckedBackup) -> Result<BTreeMap<RepoKey, String>, Failure> {
+    let mut all = BTreeMap::new();
+    for (key, place) in [(RepoKey::Near, Some(&backup.near)), (RepoKey::Far, backup.far.as_ref())] {
+        if place.and_then(Place::store).is_some_and(|store| store.authority.is_some()) {
+            all.insert(key, secrets.resolve(&archive::authority(place))?.expose_secret().to_owned());
+        }
+    }
+    Ok(all)
+}
+
+/// Prepares the repository of an environment whose server runs, and sees that write-ahead log arrives in it.
+/// May be repeated, and be cut off anywhere.
+pub async fn prepare(execution: &Execution<'_>, sized: &SizedEnvironment<'_>) -> Result<(), Failure> {
+    let engine = engine(execution.estate, sized, Generation(execution.epoch.0))?;
+    let admin = execution.admin(sized).await?;
+    let before = archiver(&admin).await?;
+    engine.prepare().await.map_err(|error| match error {
+        EngineError::WalGap { .. } => RepositoryError::NothingArrives(error).into(),
+        error => Failure::from(error),
+    })?;
+    let begun = tokio::time::Instant::now();
+    loop {
+        let seen = archiver(&admin).await?;
+        if seen.archived > before.archived && seen.last_failed <= seen.last_archived {
+            return Ok(());
+        }
+        if begun.elapsed() > PATIENCE {
+            let said = format!("{} taken, {} failed, {} wait", seen.archived, seen.failed, seen.ready_files);
+            return Err(RepositoryError::NotArchived(said).into());
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Restores the set of a seed into the data directory of an environment that has none. The environment that was
+/// backed up has to be declared and here, since its places and keys are asked for; it is not touched.
+pub async fn restore(
+    execution: &Execution<'_>,
+    sized: &SizedEnvironment<'_>,
+    seed: &Seed,
+    progress: &dyn Progress,
+) -> Result<(), Failure> {
+    let (estate, generation) = (execution.estate, Generation(execution.epoch.0));
+    let absent = || RepositoryError::NotHere(seed.from.clone());
+    let slot = execution.seen.environments.get(&seed.from).ok_or_else(absent)?.slot;
+    let from = execution.sized(&seed.from, slot).ok_or_else(absent)?;
+    let engine = engine(estate, &from, generation)?;
+    let mut sets = engine.list(seed.repo).await?.sets;
+    // What came after it was no choice when the target was chosen.
+    sets.retain(|set| set.label <= seed.set);
+    let archive = engine.archive(seed.repo).await?;
+    let choice = select(&sets, &archive, &seed.target)?;
+    if choice.set.label != seed.set {
+        return Err(RepositoryError::NoSet { set: seed.set.clone(), repo: seed.repo, from: seed.from.clone() }.into());
+    }
+    let into = estate.driver.volume(Some(&sized.environment.name), Volume::PostgresData);
+    let order = RestoreOrder::new(&choice, seed.target.clone(), into, sized.slot.user(Role::Postgres));
+    let restored = engine.restore(&order, &|_| {}).await?;
+    progress.note(&format!(
+        "{} MiB in {:.1} s, replayed in {:.1} s to {}",
+        restored.bytes >> 20,
+        restored.fetch.as_secs_f64(),
+        restored.replay.as_secs_f64(),
+        restored.ended,
+    ));
+    Ok(())
+}
