@@ -171,7 +171,8 @@ const EMPTY: i64 = 2;
 pub fn parse(text: &str) -> Result<Info, InfoError> {
     // 2.45 writes line breaks of messages as they are; outside of texts they mean nothing anyway.
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut stanzas: Vec<RawStanza> = serde_json::from_str(&text).map_err(|error| InfoError::Form(error.to_string()))?;
+    let mut stanzas: Vec<RawStanza> =
+        serde_json::from_str(&text).map_err(|error| InfoError::Form(error.to_string()))?;
     if stanzas.len() > 1 {
         return Err(InfoError::Several(stanzas.len()));
     }

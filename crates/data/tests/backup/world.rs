@@ -304,7 +304,10 @@ impl Writer {
                 client.query_one("SELECT coalesce(max(number), 0) FROM orders", &[]).await.unwrap().get(0);
             while !asked.load(Ordering::Relaxed) {
                 number += 1;
-                client.execute("INSERT INTO orders VALUES ($1, repeat(md5($1::bigint::text), 40))", &[&number]).await.unwrap();
+                client
+                    .execute("INSERT INTO orders VALUES ($1, repeat(md5($1::bigint::text), 40))", &[&number])
+                    .await
+                    .unwrap();
                 let row = client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await.unwrap();
                 list.lock().unwrap().push(Order { number, lsn: row.get::<_, String>(0).parse().unwrap() });
                 tokio::time::sleep(Duration::from_millis(200)).await;
