@@ -31,6 +31,9 @@ use crate::execute::{Execution, Failure, Progress};
 /// How long PostgreSQL may take to say that a segment was taken, once the engine has seen it arrive.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How long a store may take to accept a connection.
+const ANSWER: Duration = Duration::from_secs(10);
+
 /// Why a repository is not prepared. The database serves on; its write-ahead log waits on this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
@@ -153,10 +156,29 @@ fn authorities(secrets: &SecretStore, backup: &CheckedBackup) -> Result<BTreeMap
     Ok(all)
 }
 
+/// Whether every store of an environment's places answers at all. The engine tries one that is away for minutes
+/// before it gives up, and nobody knows meanwhile what is waited for.
+async fn answers(backup: &CheckedBackup) -> Result<(), EngineError> {
+    for (key, place) in [(RepoKey::Near, Some(&backup.near)), (RepoKey::Far, backup.far.as_ref())] {
+        let Some(store) = place.and_then(Place::store) else { continue };
+        let connect = tokio::net::TcpStream::connect((store.host.as_str(), store.port));
+        let away = |why: String| Err(EngineError::Unreachable(key, format!("{}: {why}", store.endpoint())));
+        match tokio::time::timeout(ANSWER, connect).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return away(error.to_string()),
+            Err(_) => return away(format!("no answer within {} s", ANSWER.as_secs())),
+        }
+    }
+    Ok(())
+}
+
 /// Prepares the repository of an environment whose server runs, and sees that write-ahead log arrives in it.
 /// May be repeated, and be cut off anywhere.
 pub async fn prepare(execution: &Execution<'_>, sized: &SizedEnvironment<'_>) -> Result<(), Failure> {
     let engine = engine(execution.estate, sized, Generation(execution.epoch.0))?;
+    if let Some(backup) = &sized.environment.backup {
+        answers(backup).await?;
+    }
     let admin = execution.admin(sized).await?;
     let before = archiver(&admin).await?;
     engine.prepare().await.map_err(|error| match error {
@@ -209,4 +231,30 @@ pub async fn restore(
         restored.ended,
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_store_that_is_away_is_told_at_once() {
+        let of = |port: u16| {
+            let text = format!(
+                "estate: a\nstores: [{{ name: far-away, endpoint: \"https://127.0.0.1:{port}\", credentials: /k }}]\n\
+                 environments: [{{ name: shop, backup: {{ far: s3://far-away }} }}]\n"
+            );
+            let estate = springtide_core::check::parse_and_check("estate.yaml", &text).unwrap();
+            estate.environments[0].backup.clone().unwrap()
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        answers(&of(port)).await.unwrap();
+        drop(listener);
+        let begun = std::time::Instant::now();
+        let error = answers(&of(port)).await.unwrap_err();
+        assert!(matches!(error, EngineError::Unreachable(RepoKey::Far, _)), "{error}");
+        assert!(error.to_string().contains(&format!("https://127.0.0.1:{port}")), "{error}");
+        assert!(begun.elapsed() < ANSWER);
+    }
 }
