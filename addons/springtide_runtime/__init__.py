@@ -6,12 +6,13 @@
 - ``request_log``: one JSON line per request.
 - ``health``: what probes ask, answered before Odoo looks at the request.
 - ``prefork``: the master outlives its database.
+- ``collection``: no attachment's file is deleted before it is mirrored.
 - ``series``: the only module that knows how series differ.
 
 It needs no database and no installation: ``server_wide_modules`` loads it, ``post_load`` puts it in
 place. Without settings for sessions they stay files.
 """
-from . import health, prefork, series
+from . import collection, health, prefork, series
 from .settings import Settings
 
 
@@ -21,6 +22,8 @@ def post_load():
         series.use_sessions(settings.sessions)
     if settings.request_log:
         series.log_requests()
+    if settings.files_wait:
+        collection.wait_for_mirror(series.attachments())
     # Last, so that probes are answered first and leave no lines.
     health.answer(series.sessions)
     prefork.outlive_database()

@@ -31,6 +31,12 @@ def identifier(sid):
     return sid[:STORED]
 
 
+def attachments():
+    """The class that every database's ``ir.attachment`` inherits."""
+    from odoo.addons.base.models import ir_attachment
+    return ir_attachment.IrAttachment
+
+
 def use_sessions(settings):
     global _sessions
     if MODERN:

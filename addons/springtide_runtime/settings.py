@@ -10,7 +10,8 @@ Sessions = namedtuple('Sessions', 'socket user password prefix keys idle_seconds
 IDLE_SECONDS = 7 * 24 * 3600
 
 
-class Settings(namedtuple('Settings', 'sessions request_log')):
+#: Sessions or None, whether requests are logged, and whether files wait for the mirror before they are collected.
+class Settings(namedtuple('Settings', 'sessions request_log files_wait')):
     @classmethod
     def from_environment(cls, environ=os.environ):
         socket = environ.get('SPRINGTIDE_SESSIONS_SOCKET')
@@ -24,7 +25,11 @@ class Settings(namedtuple('Settings', 'sessions request_log')):
                 keys=_lines(environ['SPRINGTIDE_SESSIONS_KEYS_FILE']),
                 idle_seconds=int(environ.get('SPRINGTIDE_SESSIONS_IDLE_SECONDS', IDLE_SECONDS)),
             )
-        return cls(sessions=sessions, request_log=environ.get('SPRINGTIDE_REQUEST_LOG') == '1')
+        return cls(
+            sessions=sessions,
+            request_log=environ.get('SPRINGTIDE_REQUEST_LOG') == '1',
+            files_wait=environ.get('SPRINGTIDE_FILES_WAIT') == '1',
+        )
 
 
 def _lines(path):

@@ -4,10 +4,10 @@ what=packages
 # shellcheck source=scripts/setup.d/common.sh
 . "$(dirname "$0")/common.sh"
 
-# postgresql-15 brings the contrib extensions; the rest of the second line is what Rust's C parts
+# postgresql-15 brings the contrib extensions, amcheck among them; the rest of the second line is what Rust's C parts
 # are compiled with, and the third is what the Odoo roots are built with.
 wanted=(
-  postgresql-15 pgbouncer redis-server
+  postgresql-15 pgbouncer redis-server pgbackrest
   gcc g++ libc6-dev make cmake pkg-config
   debootstrap python3-venv ca-certificates
 )

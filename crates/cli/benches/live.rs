@@ -72,6 +72,7 @@ impl Drop for Bench {
 
 fn client(host: &str) -> reqwest::Client {
     reqwest::Client::builder()
+        .http1_only()
         .tls_danger_accept_invalid_certs(true)
         .resolve(host, SocketAddr::from(([127, 0, 0, 1], HTTPS)))
         .cookie_store(true)

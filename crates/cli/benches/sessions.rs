@@ -62,6 +62,7 @@ impl Server {
         // Odoo finds its database by the host's name.
         let host = format!("{name}.localhost");
         let client = reqwest::Client::builder()
+            .http1_only()
             .no_proxy()
             .resolve(&host, SocketAddr::from(([127, 0, 0, 1], port)))
             .cookie_store(true)

@@ -199,6 +199,39 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Backups of an environment: what there is, take one, name a moment; without a word after it: all environments
+    Backup {
+        /// What to do
+        #[command(subcommand)]
+        what: Option<BackupCommand>,
+        /// Only show what would be done
+        #[arg(long, global = true)]
+        dry_run: bool,
+    },
+    /// Fill a new environment with what another one held at a moment
+    ///
+    /// `restore prod --to 2026-11-24T03:15:00Z --into prod-before` never touches prod. The new environment stands in the
+    /// estate file and does not exist yet. It is made harmless (no mail, no scheduled actions, no keys of partners)
+    /// before it starts, unless `--live` says that it is to take over.
+    Restore(RestoreOptions),
+    /// Copy an environment from its backups, made harmless; the original is not loaded
+    Clone {
+        /// Which environment
+        environment: EnvironmentName,
+        /// Into which: it stands in the estate file and does not exist yet
+        #[arg(long, value_name = "ENVIRONMENT")]
+        to: EnvironmentName,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Only show what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Prove that an environment can be restored: restore it aside, look at everything, sign, throw it away
+    ///
+    /// The exit code is 0 only for `proven`; 2 is failed or inconclusive.
+    Prove(ProveOptions),
     /// Rehearse a peak: believable load on an environment, and a ledger that judges what came of it
     ///
     /// `rehearse run holiday --env prod --minutes 3` puts a distributor's data there if there is none,
@@ -230,6 +263,89 @@ pub enum Command {
     },
     /// Print the version
     Version,
+}
+
+/// What may be done with backups.
+#[derive(Subcommand)]
+pub enum BackupCommand {
+    /// Sets, the span that can be restored, and what was proven
+    List {
+        /// Which environment
+        environment: EnvironmentName,
+    },
+    /// Take one now
+    Run {
+        /// Which environment
+        environment: EnvironmentName,
+        /// Everything, and not only what changed since the last
+        #[arg(long)]
+        full: bool,
+        /// Into the far place
+        #[arg(long)]
+        far: bool,
+    },
+    /// Name this moment, so that a restore can end exactly here
+    Point {
+        /// Which environment
+        environment: EnvironmentName,
+        /// 1 to 63 of a-z A-Z 0-9 . _ -
+        name: String,
+    },
+    /// Read everything in a place and compare it with its checksums
+    Verify {
+        /// Which environment
+        environment: EnvironmentName,
+        /// The far place
+        #[arg(long)]
+        far: bool,
+    },
+}
+
+/// What `restore` is told.
+#[derive(clap::Args)]
+pub struct RestoreOptions {
+    /// Which environment
+    pub environment: EnvironmentName,
+    /// newest, a time with its offset, a position in the log, or a named point
+    #[arg(long, value_name = "MOMENT")]
+    pub to: String,
+    /// Into which: it stands in the estate file and does not exist yet
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub into: EnvironmentName,
+    /// From the far place
+    #[arg(long)]
+    pub far: bool,
+    /// It takes over: mail, scheduled actions and keys stay as they are
+    #[arg(long)]
+    pub live: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Only show what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What `prove` is told.
+#[derive(clap::Args)]
+pub struct ProveOptions {
+    /// Which environment
+    pub environment: EnvironmentName,
+    /// newest, a time with its offset, a position in the log, or a named point
+    #[arg(long, value_name = "MOMENT", default_value = "newest")]
+    pub to: String,
+    /// From the far place
+    #[arg(long)]
+    pub far: bool,
+    /// Every index and attachment, and not a sample
+    #[arg(long)]
+    pub whole: bool,
+    /// Leave a stage out; nothing is proven without it. For trying whether a proof can fail
+    #[arg(long, value_name = "STAGE")]
+    pub without: Vec<String>,
+    /// Only show what would be done
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// What `session` does.

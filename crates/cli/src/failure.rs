@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use springtide_data::backup::EngineError;
 use springtide_data::secrets::SecretError;
 use springtide_driver::DriverError;
 use springtide_server::control::ControlError;
@@ -153,6 +154,15 @@ fn known(one: &(dyn Error + 'static)) -> Option<(u8, &'static str, String)> {
             _ => None,
         };
     }
+    match one.downcast_ref::<EngineError>() {
+        Some(EngineError::Driver(error)) => return known(error),
+        Some(EngineError::Io { source, .. }) if known(source).is_some() => return known(source),
+        Some(error) => {
+            let next = format!("springtide explain {}; mend the cause, then springtide apply", error.code());
+            return Some((code::FAILED, error.code(), next));
+        }
+        None => {}
+    }
     if let Some(RouteError::Proxy(_)) = one.downcast_ref::<RouteError>() {
         return unreachable("springtide logs proxy");
     }
@@ -160,6 +170,9 @@ fn known(one: &(dyn Error + 'static)) -> Option<(u8, &'static str, String)> {
         SecretError::TooOpen { path, expected, .. } => {
             let path = path.display();
             Some((code::DENIED, "E0905", format!("chown {expected} {path}; chmod go-rwx {path}")))
+        }
+        SecretError::StoreFile { .. } => {
+            Some((code::DENIED, "E1049", "mend the file, then repeat the command; springtide explain E1049".into()))
         }
         SecretError::Identity(_) | SecretError::Damaged(_) => {
             Some((code::FAILED, "E0913", "put secrets/identity.txt back from its copy, then springtide doctor".into()))
@@ -190,6 +203,7 @@ impl<E: Error + 'static> From<E> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use springtide_core::backup::RepoKey;
 
     #[test]
     fn a_full_disk_has_one_code_wherever_it_comes_from() {
@@ -200,5 +214,12 @@ mod tests {
         let away = DriverError::Supervisor("it goes away".into());
         assert_eq!(trouble(&away).map(|it| (it.0, it.1)), Some((6, "E0910")));
         assert!(trouble(&std::io::Error::from(std::io::ErrorKind::NotFound)).is_none());
+        // What a backup engine says keeps its own code, but for what has one already.
+        let engine = EngineError::Unreachable(RepoKey::Far, "no answer".into());
+        assert_eq!(trouble(&engine).map(|it| it.1), Some("E1011"));
+        let driver = EngineError::from(DriverError::Supervisor("it goes away".into()));
+        assert_eq!(trouble(&driver).map(|it| it.1), Some("E0910"));
+        let io = EngineError::Io { verb: "write", path: "/x".into(), source: full() };
+        assert_eq!(trouble(&io).map(|it| it.1), Some("E0906"));
     }
 }

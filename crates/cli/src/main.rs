@@ -87,6 +87,12 @@ async fn run(cli: Cli) -> Result<u8, failure::Failure> {
         Command::Hold { reason, dry_run } => commands::hold(&cli, reason, *dry_run),
         Command::Release { dry_run } => commands::release(&cli, *dry_run),
         Command::Recover { dry_run } => commands::recover(&cli, *dry_run),
+        Command::Backup { what, dry_run } => commands::backup(&cli, what.as_ref(), *dry_run).await,
+        Command::Restore(options) => commands::restore(&cli, options).await,
+        Command::Clone { environment, to, yes, dry_run } => {
+            commands::clone(&cli, environment, to, *yes, *dry_run).await
+        }
+        Command::Prove(options) => commands::prove(&cli, options).await,
         Command::Rehearse { what, dry_run } => commands::rehearse(&cli, what.as_ref(), *dry_run).await,
         Command::Rig { what, dry_run } => commands::rig(&cli, what.as_ref(), *dry_run).await,
         Command::Schema => commands::schema(&cli),

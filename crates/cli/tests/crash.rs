@@ -64,6 +64,10 @@ fn all_there_is() -> Died {
     kinds.iter().flat_map(|kind| POINTS.map(|point| ((*kind).to_owned(), point))).collect()
 }
 
+/// Kinds of steps that this campaign does not cut off: these environments have no backups. `backup.rs` of the data
+/// crate kills the engine in both; at their points in the journal nobody was killed yet.
+const NOT_HERE: [&str; 2] = ["ensure-repository", "restore-data"];
+
 /// Lets `act` die at a point of a step.
 fn die(rig: &Rig, act: &[&str], step: &Planned, point: &'static str) -> (String, &'static str) {
     let at = format!("{step}@{point}");
@@ -259,7 +263,9 @@ async fn killed_anywhere_it_converges() {
     let sure = [&why[..], &["--confirm", "third"]].concat();
     let uids = rig.slot("third").group()..rig.slot("third").group() + 20;
     died.extend(die_everywhere(&rig, &dry, &sure, |step| panic!("{step} is not repeated"), |_| {}));
-    assert_eq!(died, all_there_is(), "a kind of step was not cut off");
+    let mut all = all_there_is();
+    all.retain(|(kind, _)| !NOT_HERE.contains(&kind.as_str()));
+    assert_eq!(died, all, "a kind of step was not cut off");
     converges(&rig, &["new", "old"]).await;
     assert!(!rig.state().join("environments/third").exists(), "data of third stayed");
     assert!(rig.workloads().keys().all(|name| !name.starts_with("third/")), "workloads of third stayed");

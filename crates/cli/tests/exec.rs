@@ -44,6 +44,7 @@ fn workload() -> ResolvedWorkload {
         files: Vec::new(),
         volumes: Vec::new(),
         bundles: Vec::new(),
+        folders: Vec::new(),
         ports: Default::default(),
         user: Slot(950).user(Role::Pooler),
         needs: Vec::new(),

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use springtide_core::observe::Observation;
+use springtide_core::observe::{Observation, Seed};
 use springtide_core::plan::Action;
 use springtide_core::sizing::SizedEnvironment;
 use springtide_driver::fake::FakeDriver;
@@ -54,6 +54,20 @@ impl World for Paced {
     ) -> Result<(), Failure> {
         tokio::time::sleep(self.1).await;
         self.0.step(execution, action, sized, progress).await
+    }
+
+    async fn ensure_repository(&self, execution: &Execution<'_>, sized: &SizedEnvironment<'_>) -> Result<(), Failure> {
+        self.0.ensure_repository(execution, sized).await
+    }
+
+    async fn restore_data(
+        &self,
+        execution: &Execution<'_>,
+        sized: &SizedEnvironment<'_>,
+        seed: &Seed,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        self.0.restore_data(execution, sized, seed, progress).await
     }
 }
 

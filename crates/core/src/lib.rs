@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod backup;
 pub mod check;
 pub mod digest;
 pub mod layout;
@@ -13,7 +14,9 @@ pub mod lint;
 pub mod merge;
 pub mod names;
 pub mod observe;
+pub mod place;
 pub mod plan;
+pub mod proof;
 pub mod role;
 pub mod roles;
 pub mod series;

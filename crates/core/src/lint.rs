@@ -1,6 +1,10 @@
 //! Lint: a grade of a plan by another hand than the planner's. Every plan must be clean before it
 //! is applied; a note here is a bug of the planner, never of the estate file.
 
+use std::collections::BTreeSet;
+
+use crate::names::EnvironmentName;
+use crate::observe::Observed;
 use crate::plan::destroy::Proof;
 use crate::plan::{Action, EnvironmentPlan, Plan};
 use crate::role::Role;
@@ -14,7 +18,8 @@ pub fn lint(plan: &Plan) -> Vec<String> {
     for planned in &plan.environments {
         let name = planned.environment.as_ref().map_or("the estate".to_owned(), ToString::to_string);
         let position = |wanted: &dyn Fn(&Action) -> bool| planned.steps.iter().position(|step| wanted(&step.action));
-        let copied = position(&|action| matches!(action, Action::CopyTemplate { .. }));
+        let copied = position(&|action| matches!(action, Action::CopyTemplate { .. } | Action::RestoreData { .. }));
+        let repository = position(&|action| matches!(action, Action::EnsureRepository { .. }));
         let configured = position(&|action| matches!(action, Action::ConfigureDatabase { .. }));
         let runs = |role: Role| {
             position(&move |action| matches!(action, Action::EnsureWorkload { id, .. } if id.role == role))
@@ -30,6 +35,11 @@ pub fn lint(plan: &Plan) -> Vec<String> {
             && runs(Role::Postgres).is_none_or(|at| at < copied)
         {
             notes.push(format!("{name}: postgres does not start after its data is copied"));
+        }
+        if let (Some(repository), Some(runs)) = (repository, runs(Role::Postgres))
+            && repository < runs
+        {
+            notes.push(format!("{name}: the repository is prepared before postgres hands anything over"));
         }
         notes.extend(destroys(planned, &name));
         if position(&|action| matches!(action, Action::Forget { .. })).is_some() {
@@ -75,4 +85,45 @@ fn destroys(planned: &EnvironmentPlan, name: &str) -> Vec<String> {
         notes.push(format!("{name}: the record does not go last"));
     }
     notes
+}
+
+/// Sets of backups that a proof found whole, and that have to stay whatever else goes.
+const LEAST_PROVEN: usize = 2;
+
+/// Checks that removing `sets` leaves an environment enough that was proven; `proven` are the labels of all its
+/// sets that were. Empty means clean. Whoever removes backups asks this first, and does not decide it.
+pub fn removal(environment: &EnvironmentName, sets: &[&str], proven: &Observed<BTreeSet<String>>) -> Vec<String> {
+    if sets.is_empty() {
+        return Vec::new();
+    }
+    match proven {
+        Observed::Unknown(why) => {
+            vec![format!("{environment}: backups are removed while nobody knows which are proven ({why})")]
+        }
+        Observed::Known(proven) => {
+            let left = proven.iter().filter(|label| !sets.contains(&label.as_str())).count();
+            let enough = left >= LEAST_PROVEN;
+            let note =
+                || format!("{environment}: of the proven backups {left} would be left, which is below {LEAST_PROVEN}");
+            (!enough).then(note).into_iter().collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_proven_sets_stay_and_what_is_unknown_is_not_removed() {
+        let name: EnvironmentName = "prod".parse().unwrap();
+        let known = |labels: &[&str]| Observed::Known(labels.iter().map(|label| (*label).to_owned()).collect());
+        let clean = |sets: &[&str], proven| removal(&name, sets, &proven).is_empty();
+        assert!(clean(&["a"], known(&["b", "c"])), "what was never proven may go");
+        assert!(clean(&["a"], known(&["a", "b", "c"])));
+        assert!(!clean(&["a", "b"], known(&["a", "b", "c"])));
+        assert!(!clean(&["a"], known(&["b"])), "with too few proven nothing goes");
+        assert!(!clean(&["a"], Observed::Unknown("no records".to_owned())));
+        assert!(clean(&[], Observed::Unknown("no records".to_owned())), "nothing is removed");
+    }
 }

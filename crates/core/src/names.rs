@@ -273,6 +273,76 @@ impl JsonSchema for HostName {
     }
 }
 
+/// Name of a bucket of an S3 store: what Amazon lets buckets be called.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BucketName(std::sync::Arc<str>);
+
+impl BucketName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BucketName {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        const KIND: &str = "bucket name";
+        if !(3..=63).contains(&text.len()) {
+            return Err(name_error(KIND, text, "must have 3 to 63 characters"));
+        }
+        let part = |part: &str| {
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+        };
+        if !text.split('.').all(part) {
+            return Err(name_error(
+                KIND,
+                text,
+                "must be made of a-z, 0-9 and inner hyphens and dots, such as acme-far",
+            ));
+        }
+        Ok(Self(text.into()))
+    }
+}
+impl fmt::Display for BucketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+impl fmt::Debug for BucketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+impl Serialize for BucketName {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.0)
+    }
+}
+impl<'de> Deserialize<'de> for BucketName {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+impl JsonSchema for BucketName {
+    fn schema_name() -> Cow<'static, str> {
+        "BucketName".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$",
+            "minLength": 3,
+            "maxLength": 63,
+            "examples": ["acme-far"],
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,6 +353,16 @@ mod tests {
         assert!(PeakName::EXAMPLE.parse::<PeakName>().is_ok());
         let longest: EnvironmentName = "e".repeat(EnvironmentName::MAX).parse().unwrap();
         assert!(longest.sql_stem().len() + "_restore_20261127060000".len() <= 63);
+    }
+
+    #[test]
+    fn buckets_are_called_as_stores_let_them() {
+        for good in ["abc", "acme-far", "a.b.c", "1-2", &"x".repeat(63)] {
+            assert!(good.parse::<BucketName>().is_ok(), "{good:?}");
+        }
+        for bad in ["", "ab", "-ab", "ab-", "a..b", ".ab", "ab.", "Abc", "a_b", "a/b", "a b", "a\nb", &"x".repeat(64)] {
+            assert!(bad.parse::<BucketName>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

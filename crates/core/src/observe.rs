@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::backup::{Label, RepoKey, Target};
 use crate::digest::Digest;
 use crate::layout::Slot;
 use crate::names::{EnvironmentName, ModuleName};
@@ -153,6 +154,9 @@ pub struct EnvironmentObservation {
     pub workloads: ByRole<WorkloadObservation>,
     /// Digest of its route as the proxy has it; none if it has none.
     pub route: Observed<Option<Digest>>,
+    /// Names the places of its backups that were prepared, as recorded; none if none ever were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Digest>,
 }
 
 /// A process that runs as a user of an environment and that Springtide did not start.
@@ -197,6 +201,16 @@ impl SecretsSeen {
         self.0.remove(&Some(environment.clone()));
     }
 
+    /// Takes those secrets of an environment out that go with it; the keys of its backups stay.
+    pub fn remove_environment(&mut self, environment: &EnvironmentName) {
+        let kept = SecretName::BACKUP.iter().fold(0, |bits, name| bits | Self::bit(*name));
+        let owner = Some(environment.clone());
+        let left = self.0.remove(&owner).unwrap_or_default() & kept;
+        if left != 0 {
+            self.0.insert(owner, left);
+        }
+    }
+
     /// Environments that have all of `names`, in order.
     pub fn that_have<'a>(&'a self, names: &[SecretName]) -> impl Iterator<Item = &'a EnvironmentName> + use<'a> {
         let all = names.iter().fold(0, |bits, name| bits | Self::bit(*name));
@@ -232,6 +246,22 @@ impl<'de> Deserialize<'de> for SecretsSeen {
     }
 }
 
+/// What an environment that has no data yet is filled from, instead of a template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seed {
+    /// The environment whose backups they are.
+    pub from: EnvironmentName,
+    /// Which of its places.
+    pub repo: RepoKey,
+    /// The backup set.
+    pub set: Label,
+    /// Up to where its write-ahead log is replayed.
+    pub target: Target,
+    /// Whether it is made harmless before it starts: a clone, that must reach nobody.
+    #[serde(default)]
+    pub neutralise: bool,
+}
+
 /// Everything the planner may know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
@@ -251,6 +281,9 @@ pub struct Observation {
     /// told and left: no plan depends on them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strangers: Vec<Stranger>,
+    /// Environments, there or yet to come, that are to be filled from a restore.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub seeds: BTreeMap<EnvironmentName, Seed>,
 }
 
 impl Observation {

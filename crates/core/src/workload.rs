@@ -95,6 +95,29 @@ pub enum Piece {
     Plain(String),
     /// The value of a secret, put in by the executor.
     Secret(SecretRef),
+    /// What stands in a file of this machine that the estate file names, put in by the executor.
+    File(FilePart),
+}
+
+/// A part of a file of this machine that the estate file names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePart {
+    /// Absolute path.
+    pub path: String,
+    /// Which part.
+    pub part: FileWord,
+}
+
+/// What is taken out of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileWord {
+    /// The value of its line `access_key = ...`; only root may read the file.
+    AccessKey,
+    /// The value of its line `secret_key = ...`; only root may read the file.
+    SecretKey,
+    /// All of it, which is certificates in PEM; no secret.
+    Certificates,
 }
 
 impl Text {
@@ -113,6 +136,10 @@ impl Text {
     /// Appends a reference to a secret.
     pub fn push_secret(&mut self, secret: SecretRef) {
         self.0.push(Piece::Secret(secret));
+    }
+    /// Appends a reference to a part of a file.
+    pub fn push_file(&mut self, path: &str, part: FileWord) {
+        self.0.push(Piece::File(FilePart { path: path.to_owned(), part }));
     }
 }
 
@@ -189,10 +216,20 @@ pub enum SecretName {
     SessionsOdooVerifier,
     /// The same of [`SecretName::SessionsMonitor`].
     SessionsMonitorVerifier,
+    /// Passphrase that the database's backups and write-ahead log are encrypted with.
+    BackupCipher,
+    /// age X25519 identity that the mirror of the files is encrypted to.
+    FilesKey,
+    /// Seed of the Ed25519 key that signs the estate's proofs, 32 bytes in base64.
+    ProofKey,
 }
 
 impl SecretName {
-    /// All secrets of one environment.
+    /// Secrets of an environment that is backed up, besides [`SecretName::ENVIRONMENT`]. They stay when the
+    /// environment goes, as its backups do: without them nobody can read those.
+    pub const BACKUP: [SecretName; 2] = [SecretName::BackupCipher, SecretName::FilesKey];
+
+    /// All secrets that every environment has.
     pub const ENVIRONMENT: [SecretName; 23] = [
         SecretName::CertificateKey,
         SecretName::Certificate,
@@ -219,15 +256,18 @@ impl SecretName {
         SecretName::SessionsMonitorVerifier,
     ];
 
-    /// All of them, in their order: the estate's two, then those of an environment.
-    pub const ALL: [SecretName; 25] = {
-        let mut all = [SecretName::AuthorityKey; 25];
+    /// All of them, in their order.
+    pub const ALL: [SecretName; 28] = {
+        let mut all = [SecretName::AuthorityKey; 28];
         all[1] = SecretName::AuthorityCertificate;
         let mut at = 0;
         while at < Self::ENVIRONMENT.len() {
             all[at + 2] = Self::ENVIRONMENT[at];
             at += 1;
         }
+        all[at + 2] = SecretName::BackupCipher;
+        all[at + 3] = SecretName::FilesKey;
+        all[at + 4] = SecretName::ProofKey;
         all
     };
 
@@ -259,6 +299,9 @@ impl SecretName {
             SecretName::SessionsMonitor => "sessions-monitor",
             SecretName::SessionsOdooVerifier => "sessions-odoo-verifier",
             SecretName::SessionsMonitorVerifier => "sessions-monitor-verifier",
+            SecretName::BackupCipher => "backup-cipher",
+            SecretName::FilesKey => "files-key",
+            SecretName::ProofKey => "proof-key",
         }
     }
 }
@@ -285,6 +328,9 @@ pub struct WorkloadSpec {
     /// Folders that come with Springtide itself, seen read-only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bundles: Vec<BundleMount>,
+    /// Folders of the machine that the estate file names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<FolderMount>,
     /// Ports it listens on, by name.
     pub ports: BTreeMap<PortName, u16>,
     /// The identity it runs as.
@@ -351,6 +397,18 @@ pub struct BundleMount {
     pub at: String,
 }
 
+/// A folder of the machine that the estate file names, made for the workload's user below one that has to be
+/// there. If that one is not there, its disk may be away: the workload runs without it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderMount {
+    /// Absolute path of the folder that has to be there.
+    pub base: String,
+    /// The folder below it, without a step up.
+    pub inside: String,
+    /// Absolute path as the workload sees it, below `/srv/springtide`.
+    pub at: String,
+}
+
 /// Folders that hold what must not be lost, or what two workloads share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -369,11 +427,15 @@ pub enum Volume {
     OdooData,
     /// Folder Traefik watches for routes.
     Routes,
+    /// The repository of its database's backups in the state folder. It outlives the environment.
+    BackupNear,
+    /// What waits to be archived, locks and logs of the backups; worth nothing without its environment.
+    BackupSpool,
 }
 
 impl Volume {
     /// Every volume.
-    pub const ALL: [Volume; 7] = [
+    pub const ALL: [Volume; 9] = [
         Volume::PostgresData,
         Volume::PostgresSocket,
         Volume::PoolerSocket,
@@ -381,6 +443,8 @@ impl Volume {
         Volume::SessionsSocket,
         Volume::OdooData,
         Volume::Routes,
+        Volume::BackupNear,
+        Volume::BackupSpool,
     ];
 
     /// Folder name.
@@ -393,6 +457,8 @@ impl Volume {
             Volume::SessionsSocket => "sessions-socket",
             Volume::OdooData => "odoo-data",
             Volume::Routes => "routes",
+            Volume::BackupNear => "backup-near",
+            Volume::BackupSpool => "backup-spool",
         }
     }
 }

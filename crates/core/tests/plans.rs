@@ -7,15 +7,17 @@
 //! [reloadable]` (somebody changes a file of it), `override ENV SETTING` (somebody uses ALTER SYSTEM),
 //! `half ENV MODULE [needs MODULE... | auto MODULE...]` (an installation was cut off before this one, which needs
 //! others that are half way; `auto`: Odoo installs it by itself with them), `missing PACKAGE...` (packages that are
-//! not there; none after a bare one), `port NUMBER PROGRAM` (who listens there).
+//! not there; none after a bare one), `port NUMBER PROGRAM` (who listens there), `seed ENV FROM SET LSN` (it
+//! is to be filled from a restore).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use springtide_core::backup::{RepoKey, Target};
 use springtide_core::check::parse_and_check;
 use springtide_core::names::EnvironmentName;
-use springtide_core::observe::{EditedFile, EnvironmentObservation, HalfModule, Observed, WorkloadState};
+use springtide_core::observe::{EditedFile, EnvironmentObservation, HalfModule, Observed, Seed, WorkloadState};
 use springtide_core::plan::destroy::Proof;
 use springtide_core::plan::{Action, Plan, Risk, plan};
 use springtide_core::units::ByteSize;
@@ -125,6 +127,16 @@ fn play(script: &str) -> String {
                 let holder = (number.parse().expect("a port"), program.join(" "));
                 world.seen.host.foreign_ports.extend([holder]);
             }
+            ["seed", name, from, set, lsn] => {
+                let seed = Seed {
+                    from: from.parse().expect("a name"),
+                    repo: RepoKey::Near,
+                    set: set.parse().expect("a set"),
+                    target: Target::Lsn(lsn.parse().expect("a position")),
+                    neutralise: false,
+                };
+                world.seen.seeds.insert(name.parse().expect("a name"), seed);
+            }
             ["override", name, setting] => {
                 let seen = world.environment(&name.parse().expect("a name"));
                 let Observed::Known(database) = &mut seen.database else { panic!("{name} has no database") };
@@ -209,6 +221,7 @@ fn beyond() -> EnvironmentObservation {
         database: Observed::Unknown("it does not run".into()),
         workloads: Default::default(),
         route: Observed::Known(None),
+        repository: None,
     }
 }
 

@@ -219,6 +219,44 @@ proptest! {
     }
 }
 
+/// An estate with its far copy at `place`.
+fn with_far(place: &str) -> Option<String> {
+    let store = serde_json::json!({ "name": "store-one", "endpoint": "https://a.example", "credentials": "/keys" });
+    let environment = serde_json::json!({ "name": "shop", "backup": { "far": place } });
+    let text = serde_json::json!({ "estate": "acme", "stores": [store], "environments": [environment] }).to_string();
+    let estate = parse_and_check("estate.yaml", &text).ok()?;
+    Some(estate.environments[0].backup.as_ref().unwrap().far.as_ref().unwrap().to_string())
+}
+
+/// Places, things that look like places, and anything.
+fn places() -> impl Strategy<Value = String> {
+    prop_oneof!["(s3://store-one|file:///)[a-z0-9._-]{0,8}(/[a-z0-9._-]{0,8}){0,3}", "[a-z3:/.]{0,20}", ".{0,40}"]
+}
+
+proptest! {
+    #![proptest_config(cases(2_000))]
+
+    #[test]
+    fn a_place_that_is_accepted_names_one_folder_and_no_syntax(text in places()) {
+        if let Some(place) = with_far(&text) {
+            let inside = place.strip_prefix("s3://store-one/").or_else(|| place.strip_prefix("file:///"));
+            prop_assert!(inside.is_some_and(|it| it == "shop" || it.ends_with("/shop")), "{}", place);
+            let plain = |part: &str| {
+                let bytes = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+                bytes && !matches!(part, "" | "." | "..")
+            };
+            prop_assert!(inside.is_some_and(|it| it.split('/').all(plain)), "{}", place);
+        }
+    }
+}
+
+#[test]
+fn arbitrary_places_are_accepted_and_refused() {
+    assert!(is_broken(places(), |text| with_far(&text).is_none()), "none is accepted");
+    let step_up = |text: String| !text.starts_with("file:///") || !text.contains("/..") || with_far(&text).is_some();
+    assert!(is_broken(places(), step_up), "none that steps up was tried and refused");
+}
+
 /// Everything that is derived from an environment's name fits and cannot be mistaken for syntax.
 fn safe(name: &EnvironmentName) -> Result<(), TestCaseError> {
     let database = name.database();

@@ -15,12 +15,13 @@ use springtide_core::workload::WorkloadSpec;
 
 /// What the texts of each version come to. If the last row is wrong, texts have changed: raise
 /// `RENDER_VERSION` and add a row, so that what runs is brought to the new texts.
-const TEXTS: [(u16, &str); 5] = [
+const TEXTS: [(u16, &str); 6] = [
     (1, "422d4d42bac02be83ee52366dbf4252a"),
     (2, "5de85b7f3f2d68f5959686450a7d18bd"),
     (3, "ea7750208d36a511f7f0e47ae470a5df"),
     (4, "3b5703098a23ad7874c899582cc35939"),
     (5, "ce916ff986de38725c0840865111237a"),
+    (6, "d88fe0ea685cf9506e58419704a89b81"),
 ];
 
 fn estate(text: &str) -> CheckedEstate {
@@ -36,9 +37,14 @@ fn canonical() -> CheckedEstate {
         text.push_str(&format!("  - {{ name: plain-{name}, {odoo} }}\n"));
         text.push_str(&format!(
             "  - {{ name: fixed-{name}, host: erp.{name}.example, {odoo}, workers: {{ web: 7, cron: 2, jobs: 3 }}, \
-             resources: {{ cpus: 8, memory: 32GiB }}, database: {{ max_connections: 150 }} }}\n"
+             resources: {{ cpus: 8, memory: 32GiB }}, database: {{ max_connections: 150 }}, \
+             backup: {{ near: \"file:///mnt/near\", far: s3://acme-far/x }} }}\n"
         ));
     }
+    text.push_str("  - { name: plain-backup, backup: {} }\n");
+    text.push_str(
+        "stores:\n  - { name: acme-far, endpoint: \"https://far.example\", authority: /ca, credentials: /keys }\n",
+    );
     estate(&text)
 }
 
@@ -111,6 +117,9 @@ fn one_digest_stands_for_one_text() {
         "name: prod, host: a.example, users: 10, resources: { cpus: 3 }",
         "name: prod, host: a.example, users: 10, database: { max_connections: 90 }",
         "name: prod, host: a.example, users: 10, odoo: { series: \"14.0\" }",
+        "name: prod, host: a.example, users: 10, backup: {}",
+        "name: prod, host: a.example, users: 10, backup: { far: \"file:///mnt/far\" }",
+        "name: prod, host: a.example, users: 10, backup: { full: 1d, restore_test: weekly }",
     ];
     assert_eq!(changes[0], base, "the first is what the others are compared with");
     let mut differing = BTreeMap::new();
@@ -135,7 +144,7 @@ fn one_digest_stands_for_one_text() {
     // What a role does not read does not change it, or every edit would restart everything.
     let counts: Vec<(Role, usize)> = differing.into_iter().map(|(role, all)| (role, all.len())).collect();
     let of_both_slots = [
-        (Role::Postgres, 2 * 5),
+        (Role::Postgres, 2 * 7),
         (Role::Pooler, 2 * 7),
         (Role::Sessions, 2 * 4),
         (Role::Web, 2 * 7),

@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use springtide_core::check::{CheckedEstate, Stage, parse_and_check};
+use springtide_core::check::{CheckedEstate, RestoreTest, Stage, parse_and_check};
+use springtide_core::place::Place;
 use springtide_core::spec::{self, RawEstate};
 
 fn examples() -> Vec<(String, String)> {
@@ -98,14 +99,78 @@ fn local_times_follow_their_zone() {
 fn what_is_declared_is_noted() {
     let text = "estate: a\nenvironments:\n  - { name: a, database: { tier: gold }, backup: {}, odoo: { series: \"16.0\", accept_declared: true } }\n";
     let codes: Vec<&str> = estate(text).notes.iter().map(|note| note.code).collect();
-    assert_eq!(codes, ["W0604", "W0601", "W0602"]);
+    assert_eq!(codes, ["W0604", "W0601", "W0605"]);
+    let keys = "stores: [{ name: one, endpoint: \"https://a\", credentials: /k }, { name: two, endpoint: \"https://b\", credentials: /k }]\n";
+    let text = format!("estate: a\n{keys}environments: [{{ name: a, backup: {{ near: s3://one, far: s3://two }} }}]\n");
+    let codes: Vec<&str> = estate(&text).notes.iter().map(|note| note.code).collect();
+    assert_eq!(codes, ["W0606"]);
 }
+
+#[test]
+fn production_is_backed_up_and_others_on_demand() {
+    let of = |more: &str| {
+        let text = format!("estate: a\n{STORES}environments: [{{ name: shop, {more} }}]\n");
+        estate(&text).environments.remove(0).backup
+    };
+    let production = of("stage: production").unwrap();
+    assert_eq!((&production.near, &production.far), (&Place::Own, &None));
+    assert_eq!(production.recovery_window.to_string(), "7d");
+    assert_eq!((production.full.to_string(), production.incremental.to_string()), ("7d".into(), "6h".into()));
+    assert_eq!((production.restore_test, production.bandwidth), (Some(RestoreTest::Daily), None));
+    for stage in ["staging", "test", "dev"] {
+        assert_eq!(of(&format!("stage: {stage}")), None, "{stage}");
+    }
+    let staging = of("stage: staging, backup: {}").unwrap();
+    assert_eq!((staging.near, staging.restore_test), (Place::Own, None));
+    // A shorter time between full backups takes the other one along.
+    assert_eq!(of("backup: { full: 1h }").unwrap().incremental.to_string(), "1h");
+
+    let both = of("backup: { near: \"file:///mnt/near/\", far: s3://acme-far/a/b }").unwrap();
+    assert_eq!(both.near.to_string(), "file:///mnt/near/shop");
+    assert_eq!(both.far.unwrap().to_string(), "s3://acme-far/a/b/shop");
+    let store = of("backup: { near: s3://acme-far }").unwrap().near.store().unwrap().clone();
+    assert_eq!((store.endpoint().as_str(), store.region.as_str()), ("https://s3.far.example:9000", "us-east-1"));
+}
+
+#[test]
+fn one_place_in_the_baseline_does_for_all() {
+    let text = format!(
+        "estate: a\n{STORES}baseline: {{ backup: {{ far: s3://acme-far, full: 2d }} }}\nenvironments:\n  - {{ name: one }}\n  - {{ name: two, backup: {{ full: 1d }} }}\n"
+    );
+    let estate = estate(&text);
+    let told: Vec<_> = estate.environments.iter().map(|it| it.backup.as_ref().unwrap()).collect();
+    let places: Vec<_> = told.iter().map(|it| it.far.as_ref().unwrap().to_string()).collect();
+    assert_eq!(places, ["s3://acme-far/one", "s3://acme-far/two"]);
+    assert_eq!((told[0].full.to_string(), told[1].full.to_string()), ("2d".into(), "1d".into()));
+}
+
+#[test]
+fn all_mistakes_of_backups_are_told_at_once() {
+    let text = "estate: a
+stores:
+  - { name: far, endpoint: \"http://a\", credentials: keys, region: \"\" }
+environments:
+  - { name: a, backup: { near: s3://fare, far: \"file:///tmp/x\", full: 40d, incremental: 1m, bandwidth: 1KiB, recovery_window: 1h } }
+";
+    let report = parse_and_check("estate.yaml", text).unwrap_err();
+    let codes: Vec<&str> = report.diagnostics().iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["E1044", "E1045", "E1046", "E1040", "E1047", "E1048", "E1048", "E1048", "E0504"]);
+    assert!(report.diagnostics().iter().all(|one| one.span.is_some()));
+    assert!(report.to_string().contains("did you mean far?"), "{report}");
+}
+
+/// Twice in a file, its last line names a bucket twice.
+const STORE: &str = "  - { name: acme-far, endpoint: \"https://s3.far.example:9000\", credentials: /etc/keys }\n";
+const STORES: &str =
+    "stores:\n  - { name: acme-far, endpoint: \"https://s3.far.example:9000\", credentials: /etc/keys }\n";
 
 #[test]
 fn rules_find_what_they_are_for() {
     let head = "estate: a\n";
     let environments = "environments: [{ name: a }]\n";
     let environment = |more: &str| format!("{head}environments: [{{ name: a, {more} }}]\n");
+    let store =
+        |more: &str| format!("{head}stores: [{{ name: acme-far, credentials: /etc/keys, {more} }}]\n{environments}");
     let peak = |more: &str| format!("{head}{environments}peaks: [{{ name: p, kind: holiday, {more} }}]\n");
     for (code, text) in [
         ("E0004", format!("{head}{environments}---\nestate: b\n")),
@@ -138,6 +203,31 @@ fn rules_find_what_they_are_for() {
         ("E0502", format!("{head}platform: {{ ingress: {{ https: 21000 }} }}\n{environments}")),
         ("E0503", environment("budget: { burst_workers: 1, monthly: 0 EUR }")),
         ("E0504", environment("backup: { recovery_window: 23h }")),
+        ("E0206", environment("backup: { near: \"s3://\" }")),
+        ("E0206", environment("backup: { near: \"file:///\" }")),
+        ("E0206", environment("backup: { near: \"file:///mnt//x\" }")),
+        ("E0206", environment("backup: { near: \"file:///mnt/../x\" }")),
+        ("E0206", environment("backup: { near: /mnt/x }")),
+        ("E1040", environment("backup: { far: s3://acme-far/x }")),
+        ("E1041", environment("backup: { near: \"file:///mnt/x\", far: \"file:///mnt/x/\" }")),
+        (
+            "E1042",
+            format!(
+                "{head}environments: [{{ name: a, backup: {{ far: \"file:///mnt\" }} }}, {{ name: b, backup: {{ far: \"file:///mnt/a\" }} }}]\n"
+            ),
+        ),
+        ("E1043", format!("{head}{STORES}{STORE}{environments}")),
+        ("E1044", store("endpoint: \"https://a:0\"")),
+        ("E1044", store("endpoint: \"https://a/bucket\"")),
+        ("E1044", store("endpoint: \"https://a:b@c\"")),
+        ("E1045", store("endpoint: \"https://a\", authority: ca.pem")),
+        ("E1046", store("endpoint: \"https://a\", region: EU")),
+        ("E1047", environment("backup: { far: \"file:///tmp\" }")),
+        ("E1047", environment("backup: { far: \"file:///srv/springtide/x\" }")),
+        ("E1048", environment("backup: { full: 32d }")),
+        ("E1048", environment("backup: { full: 2h, incremental: 3h }")),
+        ("E1048", environment("backup: { incremental: 14m }")),
+        ("E1048", environment("backup: { bandwidth: 63KiB }")),
     ] {
         let report = parse_and_check("estate.yaml", &text).expect_err(&text);
         let codes: Vec<&str> = report.diagnostics().iter().map(|one| one.code).collect();
@@ -194,7 +284,7 @@ fn refusals_look_like_this() {
    :      `-- here
    `----
   help: did you mean `environments`? valid keys here: estate, platform,
-        baseline, environments and peaks
+        baseline, stores, environments and peaks
   [E0101]
 "#
     );

@@ -13,7 +13,7 @@ use springtide_core::layout::Slot;
 use springtide_core::names::EnvironmentName;
 use springtide_core::role::Role;
 use springtide_core::workload::{Root, UserSpec, Volume};
-use springtide_driver::{Driver, DriverError, Generation, Task, TaskMount};
+use springtide_driver::{Driver, DriverError, Generation, Network, Task, TaskMount};
 
 use crate::folders::{remove_folder, sync_file_system, sync_folder, write_whole};
 use crate::odoo_log;
@@ -158,6 +158,7 @@ async fn write(
             },
         ],
         user: UserSpec { uid: 0, gid: 0 },
+        network: Network::Machine,
         deadline_s: DEADLINE_SECONDS,
     };
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();

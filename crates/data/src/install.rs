@@ -7,7 +7,7 @@ use springtide_core::layout::Slot;
 use springtide_core::names::{EnvironmentName, ModuleName};
 use springtide_core::series::Series;
 use springtide_core::workload::{CONFIG_PATH, Root, Volume};
-use springtide_driver::{Driver, DriverError, Generation, Task, TaskMount};
+use springtide_driver::{Driver, DriverError, Generation, Network, Task, TaskMount};
 
 use crate::odoo_log;
 use crate::postgres::{AdminError, database_of};
@@ -119,6 +119,7 @@ pub async fn install_modules(
         files,
         mounts,
         user: slot.installer(),
+        network: Network::Machine,
         deadline_s: DEADLINE_SECONDS,
     };
     let outcome = driver.run_task(&task, generation).await?;

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use age::x25519::{Identity, Recipient};
 use secrecy::{ExposeSecret as _, SecretString};
 use springtide_core::names::EnvironmentName;
-use springtide_core::workload::{Piece, SecretName, SecretRef, Text};
+use springtide_core::workload::{FilePart, FileWord, Piece, SecretName, SecretRef, Text};
 
 use crate::folders::{sweep, sync_folder, write_once, write_whole};
 use crate::hash;
@@ -55,6 +55,14 @@ pub enum SecretError {
     /// Encryption failed.
     #[error("secret {0} cannot be encrypted")]
     Encrypt(SecretRef),
+    /// A file that the estate file names for a store cannot be used. Says nothing of what stands in it.
+    #[error("{path} {why}", path = .path.display())]
+    StoreFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// No random bytes.
     #[error(transparent)]
     Random(#[from] hash::RandomError),
@@ -69,6 +77,13 @@ pub enum SecretError {
         #[source]
         source: io::Error,
     },
+}
+
+impl SecretError {
+    /// The code that `springtide explain` knows, for those that a person mends in the estate file.
+    pub fn code(&self) -> Option<&'static str> {
+        matches!(self, SecretError::StoreFile { .. }).then_some("E1049")
+    }
 }
 
 fn io_error(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SecretError {
@@ -174,14 +189,26 @@ impl SecretStore {
         }
     }
 
-    /// Removes every secret of an environment. Absent is success.
+    /// Removes every secret of an environment but the keys of its backups, which stay as those do. Absent is
+    /// success.
     pub fn remove_environment(&self, environment: &EnvironmentName) -> Result<(), SecretError> {
         let folder = self.owner_folder(Some(environment));
-        match fs::remove_dir_all(&folder) {
-            Ok(()) => sync_folder(&self.folder).map_err(io_error("sync", &folder)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(io_error("remove", &folder)(error)),
+        let of = |name| SecretRef { environment: Some(environment.clone()), name };
+        if !SecretName::BACKUP.iter().any(|name| self.exists(&of(*name))) {
+            return match fs::remove_dir_all(&folder) {
+                Ok(()) => sync_folder(&self.folder).map_err(io_error("sync", &folder)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(io_error("remove", &folder)(error)),
+            };
         }
+        let kept: Vec<PathBuf> = SecretName::BACKUP.iter().map(|name| self.path(&of(*name))).collect();
+        for entry in fs::read_dir(&folder).map_err(io_error("list", &folder))? {
+            let path = entry.map_err(io_error("list", &folder))?.path();
+            if !kept.contains(&path) {
+                fs::remove_file(&path).map_err(io_error("remove", &path))?;
+            }
+        }
+        sync_folder(&folder).map_err(io_error("sync", &folder))
     }
 
     /// Generates the secret if it is missing, with the one it is derived from.
@@ -217,6 +244,9 @@ impl SecretStore {
             N::SessionsOdoo | N::SessionsMonitor => hash::database_password()?,
             N::SessionsOdooVerifier => hash::sha256_hex(&source(N::SessionsOdoo)?),
             N::SessionsMonitorVerifier => hash::sha256_hex(&source(N::SessionsMonitor)?),
+            N::BackupCipher => hash::database_password()?,
+            N::FilesKey => Identity::generate().to_string(),
+            N::ProofKey => crate::proof::ProofKey::generate()?,
         };
         self.write(secret, &value)
     }
@@ -229,6 +259,14 @@ impl SecretStore {
             }
         }
         Ok(())
+    }
+
+    /// Generates all that is missing for an environment that is backed up, the estate's proof key included.
+    pub fn ensure_backup(&self, environment: &EnvironmentName) -> Result<(), SecretError> {
+        for name in SecretName::BACKUP {
+            self.ensure(&SecretRef { environment: Some(environment.clone()), name })?;
+        }
+        self.ensure(&SecretRef { environment: None, name: SecretName::ProofKey })
     }
 
     /// Names of all secrets that exist. Foreign files are passed over.
@@ -274,13 +312,14 @@ impl SecretStore {
         Ok(Stamp { folders, at })
     }
 
-    /// Puts the secrets into a text that names them.
+    /// Puts the secrets into a text that names them, and what stands in files of this machine.
     pub fn resolve(&self, text: &Text) -> Result<SecretString, SecretError> {
         let mut out = String::new();
         for piece in &text.0 {
             match piece {
                 Piece::Plain(plain) => out.push_str(plain),
                 Piece::Secret(secret) => out.push_str(self.get(secret)?.expose_secret()),
+                Piece::File(part) => out.push_str(store_file(part)?.expose_secret()),
             }
         }
         Ok(out.into())
@@ -333,10 +372,7 @@ impl Stamp {
 
 /// The secret called `word`, if there is one.
 fn named(word: &str) -> Option<SecretName> {
-    [SecretName::AuthorityKey, SecretName::AuthorityCertificate]
-        .into_iter()
-        .chain(SecretName::ENVIRONMENT)
-        .find(|name| name.as_str() == word)
+    SecretName::ALL.into_iter().find(|name| name.as_str() == word)
 }
 
 /// What is computed from a secret and must go when it changes.
@@ -370,10 +406,116 @@ fn check_private(path: &Path) -> Result<(), SecretError> {
     Ok(())
 }
 
+/// Most bytes of a file that a store names.
+const MOST_STORE_FILE: u64 = 1 << 20;
+
+/// Reads what of a file is asked for. One with keys has to be closed to everybody but its owner, who is us.
+fn store_file(FilePart { path, part }: &FilePart) -> Result<SecretString, SecretError> {
+    let refuse = |why: String| SecretError::StoreFile { path: path.into(), why };
+    let meta = fs::metadata(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    if !meta.is_file() || meta.len() > MOST_STORE_FILE {
+        return Err(refuse("is not a file of at most 1 MiB".to_owned()));
+    }
+    let owner = nix::unistd::geteuid().as_raw();
+    let word = match part {
+        FileWord::AccessKey => Some("access_key"),
+        FileWord::SecretKey => Some("secret_key"),
+        FileWord::Certificates => None,
+    };
+    if word.is_some() && (meta.mode() & 0o077 != 0 || meta.uid() != owner) {
+        let (mode, of) = (meta.mode() & 0o7777, meta.uid());
+        return Err(refuse(format!(
+            "has mode {mode:04o} and owner {of}: it has keys in it and must belong to user {owner} with no access for others (chmod 600)"
+        )));
+    }
+    let text =
+        SecretString::from(fs::read_to_string(path).map_err(|error| refuse(format!("cannot be read: {error}")))?);
+    let Some(word) = word else {
+        return match text.expose_secret().contains("-----BEGIN CERTIFICATE-----") {
+            true => Ok(text),
+            false => Err(refuse("holds no certificate in PEM".to_owned())),
+        };
+    };
+    let mut values = text.expose_secret().lines().filter_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == word).then_some(value.trim())
+    });
+    match (values.next(), values.next()) {
+        (Some(value), None) if !value.is_empty() && !value.chars().any(char::is_control) => {
+            Ok(SecretString::from(value.to_owned()))
+        }
+        (Some(_), Some(_)) => Err(refuse(format!("has more than one line `{word} = ...`"))),
+        _ => Err(refuse(format!("has no line `{word} = ...`"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn keys_of_backups_outlive_their_environment() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = SecretStore::open(temp.path().join("s")).unwrap();
+        let name: EnvironmentName = "prod".parse().unwrap();
+        store.ensure_environment(&name).unwrap();
+        assert!(!store.exists(&of(Some("prod"), SecretName::BackupCipher)), "not every environment is backed up");
+        store.ensure_backup(&name).unwrap();
+        let all = [
+            of(None, SecretName::ProofKey),
+            of(Some("prod"), SecretName::BackupCipher),
+            of(Some("prod"), SecretName::FilesKey),
+        ];
+        let values = || all.iter().map(|it| store.get(it).unwrap().expose_secret().to_owned()).collect::<Vec<_>>();
+        let before = values();
+        assert!(crate::proof::ProofKey::of(&before[0].clone().into()).is_ok(), "it signs");
+        assert!(before[1].len() >= 32 && before[2].parse::<Identity>().is_ok());
+        for _ in 0..2 {
+            store.remove_environment(&name).unwrap();
+            assert_eq!(store.list().unwrap(), BTreeSet::from(all.clone()));
+        }
+        store.ensure_backup(&name).unwrap();
+        assert_eq!(values(), before, "the next environment of the name reads what was written before");
+    }
+
+    #[test]
+    fn keys_of_a_store_come_from_a_closed_file_and_are_never_told() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = SecretStore::open(temp.path().join("s")).unwrap();
+        let path = temp.path().join("keys");
+        let write = |text: &str, mode| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let read = |part| {
+            let mut text = Text::plain("k=");
+            text.push_file(path.to_str().unwrap(), part);
+            store.resolve(&text).map(|it| it.expose_secret().to_owned())
+        };
+        let good = "# far\naccess_key = AKSPRING\n secret_key=s3cr/et+value \n";
+        let refused = |text: &str, mode, word: &str| {
+            write(text, mode);
+            let error = read(FileWord::SecretKey).unwrap_err();
+            assert!(matches!(error, SecretError::StoreFile { .. }), "{error:?}");
+            assert_eq!(error.code(), Some("E1049"));
+            assert!(error.to_string().contains(word) && !format!("{error} {error:?}").contains("s3cr"), "{error}");
+        };
+        let error = read(FileWord::AccessKey).unwrap_err();
+        assert!(error.to_string().contains("cannot be read"), "{error}");
+        refused(good, 0o640, "0640");
+        refused(good, 0o604, "0604");
+        refused("access_key = a\n", 0o600, "no line `secret_key");
+        refused("secret_key = s3cr\nsecret_key = s3cr2\n", 0o600, "more than one");
+        refused("secret_key =\n", 0o600, "no line");
+        refused("secret_key = s3cr\u{85}repo1-path=/\n", 0o600, "no line");
+        write(good, 0o600);
+        assert_eq!(read(FileWord::AccessKey).unwrap(), "k=AKSPRING");
+        assert_eq!(read(FileWord::SecretKey).unwrap(), "k=s3cr/et+value");
+        assert!(read(FileWord::Certificates).unwrap_err().to_string().contains("no certificate"));
+        write("-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n", 0o644);
+        assert!(read(FileWord::Certificates).unwrap().starts_with("k=-----BEGIN"));
+    }
 
     fn of(environment: Option<&str>, name: SecretName) -> SecretRef {
         SecretRef { environment: environment.map(|e| e.parse().unwrap()), name }

@@ -24,7 +24,7 @@ use springtide_data::destroy::{final_backup, verify};
 use springtide_data::postgres::{Admin, AdminError, Configure, DbRole, configure, observe, take_back};
 use springtide_data::secrets::SecretStore;
 use springtide_data::template::{self, CopyMethod, TemplateError, TemplateSpec};
-use springtide_driver::{Driver, Generation, ProcessDriver, Task, TaskMount, hidden_command};
+use springtide_driver::{Driver, Generation, Network, ProcessDriver, Task, TaskMount, hidden_command};
 
 const G: Generation = Generation(1);
 const SLOT: Slot = Slot(39);
@@ -170,6 +170,7 @@ async fn start(driver: &Arc<ProcessDriver>, environment: &EnvironmentName) -> to
             mount(Volume::PostgresSocket, "/srv/springtide/socket"),
         ],
         user: SLOT.user(Role::Postgres),
+        network: Network::Machine,
         deadline_s: 300,
     };
     let driver = driver.clone();
@@ -211,6 +212,7 @@ fn wanted(store: &SecretStore, environment: &EnvironmentName) -> Configure {
     let get = |name| store.get(&SecretRef { environment: Some(environment.clone()), name }).unwrap();
     Configure {
         environment: environment.clone(),
+        restored_from: None,
         base_url: "https://shop.example".into(),
         report_url: "http://127.0.0.1:21392".into(),
         fingerprint: Digest::of_bytes(b"one"),

@@ -11,7 +11,7 @@ use springtide_core::observe::{WorkloadObservation, WorkloadState};
 use springtide_core::role::Role;
 use springtide_core::workload::{Root, UserSpec, WorkloadId};
 
-use crate::{Driver, DriverError, Ensured, Generation, ResolvedWorkload, Task};
+use crate::{Driver, DriverError, Ensured, Generation, Network, ResolvedWorkload, Task};
 
 /// What a driver's test gives to the suite.
 pub struct Kit<'a> {
@@ -36,6 +36,7 @@ fn task(name: &str, script: &str, user: UserSpec, deadline_s: u32) -> Task {
         files: Vec::new(),
         mounts: Vec::new(),
         user,
+        network: Network::Machine,
         deadline_s,
     }
 }

@@ -280,11 +280,14 @@ impl Driver for FakeDriver {
     }
 
     fn volume(&self, environment: Option<&EnvironmentName>, volume: Volume) -> PathBuf {
-        match environment {
-            Some(environment) => {
+        match (environment, volume) {
+            (Some(environment), Volume::BackupNear) => {
+                self.folder.join("backup").join(environment.as_str()).join("near/pg")
+            }
+            (Some(environment), _) => {
                 self.folder.join("environments").join(environment.as_str()).join("volumes").join(volume.as_str())
             }
-            None => self.folder.join("volumes").join(volume.as_str()),
+            (None, _) => self.folder.join("volumes").join(volume.as_str()),
         }
     }
 

@@ -58,8 +58,23 @@ pub struct Task {
     pub mounts: Vec<TaskMount>,
     /// Identity.
     pub user: UserSpec,
+    /// What it can reach.
+    #[serde(default)]
+    pub network: Network,
     /// Deadline in seconds; the task is killed with all its children when it passes.
     pub deadline_s: u32,
+}
+
+/// What a task can reach over the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// All that this machine can.
+    #[default]
+    Machine,
+    /// Nothing but itself: a loopback of its own, no route out and nothing in. Sockets that are files in a folder
+    /// it is given still work. A driver that cannot keep a task apart refuses to run it.
+    None,
 }
 
 /// A folder a task sees.
@@ -203,6 +218,7 @@ pub struct DriverObservation {
 ///   changes nothing.
 /// - Observation never changes anything and never reports what was merely requested.
 /// - No secret appears in errors, logs, labels or argument lists.
+/// - A task with [`Network::None`] reaches nothing but itself, and is not run where that cannot be kept.
 #[async_trait]
 pub trait Driver: Send + Sync {
     /// What is seen now.

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use springtide_core::check::{CheckedEstate, DriverKind, parse_and_check};
 use springtide_core::names::EnvironmentName;
-use springtide_core::observe::Observation;
+use springtide_core::observe::{Observation, Seed};
 use springtide_core::plan::{Action, plan};
 use springtide_core::sizing::SizedEnvironment;
 use springtide_driver::fake::FakeDriver;
@@ -87,6 +87,18 @@ impl Seam for Seen {
         _: &dyn Progress,
     ) -> Result<(), Failure> {
         Err(format!("nothing is left to do, and here comes {}", action.title()).into())
+    }
+    async fn ensure_repository(&self, _: &Execution<'_>, _: &SizedEnvironment<'_>) -> Result<(), Failure> {
+        Err("nothing is left to do, and here comes a repository".into())
+    }
+    async fn restore_data(
+        &self,
+        _: &Execution<'_>,
+        _: &SizedEnvironment<'_>,
+        _: &Seed,
+        _: &dyn Progress,
+    ) -> Result<(), Failure> {
+        Err("nothing is left to do, and here comes a restore".into())
     }
 }
 

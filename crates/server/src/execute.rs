@@ -17,7 +17,7 @@ use springtide_core::digest::Digest;
 use springtide_core::layout::Slot;
 use springtide_core::names::EnvironmentName;
 use springtide_core::observe::Observation;
-use springtide_core::plan::environment::{base_url, certificate_until};
+use springtide_core::plan::environment::{base_url, certificate_until, repository};
 use springtide_core::plan::wanted::{wanted, wanted_of_estate};
 use springtide_core::plan::{Action, EnvironmentPlan, Plan, Risk, Step};
 use springtide_core::role::Role;
@@ -207,7 +207,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl Execution<'_> {
-    fn sized(&self, name: &EnvironmentName, slot: Slot) -> Option<SizedEnvironment<'_>> {
+    pub(crate) fn sized(&self, name: &EnvironmentName, slot: Slot) -> Option<SizedEnvironment<'_>> {
         let environment = self.checked.environments.iter().find(|it| &it.name == name)?;
         let sharing = self.checked.environments.len();
         let until = certificate_until(environment, self.seen.environments.get(name), self.now);
@@ -251,7 +251,12 @@ impl Execution<'_> {
             Action::ReserveSlot { environment, slot, series } => {
                 self.estate.store.reserve(epoch, environment, *slot, *series)?;
             }
-            Action::EnsureSecrets { environment } => secrets.ensure_environment(environment)?,
+            Action::EnsureSecrets { environment } => {
+                secrets.ensure_environment(environment)?;
+                if sized_of()?.environment.backup.is_some() {
+                    secrets.ensure_backup(environment)?;
+                }
+            }
             Action::EnsureCertificate { environment, host } => {
                 let authority = secrets.get(&estate_secret(SecretName::AuthorityCertificate))?;
                 let key = secrets.get(&estate_secret(SecretName::AuthorityKey))?;
@@ -268,6 +273,17 @@ impl Execution<'_> {
             Action::CopyTemplate { environment, key } => {
                 let copied = template::copy(driver, key, environment, sized_of()?.slot, CopyMethod::Auto).await?;
                 progress.note(&format!("{} MiB in {:.1} s", copied.bytes >> 20, copied.seconds));
+            }
+            Action::RestoreData { seed, .. } => {
+                self.estate.world.restore_data(self, sized_of()?, seed, progress).await?;
+            }
+            Action::EnsureRepository { environment, places } => {
+                let sized = sized_of()?;
+                if repository(&sized.environment) != Some(*places) {
+                    return Err("the places of its backups are not those that were planned; plan again".into());
+                }
+                self.estate.world.ensure_repository(self, sized).await?;
+                self.estate.store.repository_prepared(epoch, environment, *places)?;
             }
             Action::EnsureWorkload { id, digest } => {
                 let spec = self.spec(id, sized)?;
@@ -295,6 +311,7 @@ impl Execution<'_> {
                 }
                 let wanted = Configure {
                     environment: environment.clone(),
+                    restored_from: self.seen.seeds.get(environment).map(|seed| seed.from.clone()),
                     base_url: base_url(self.checked, &sized.environment.host),
                     report_url: format!("http://127.0.0.1:{web}"),
                     fingerprint: *fingerprint,

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use springtide_core::digest::Digest;
 use springtide_core::names::{EnvironmentName, ModuleName};
-use springtide_core::observe::{DatabaseObservation, EnvironmentObservation, HostFacts, Observation, Observed};
+use springtide_core::observe::{DatabaseObservation, EnvironmentObservation, HostFacts, Observation, Observed, Seed};
 use springtide_core::plan::Action;
 use springtide_core::plan::environment::new_certificate_until;
 use springtide_core::role::{ByRole, Role};
@@ -19,7 +19,7 @@ use springtide_core::sizing::SizedEnvironment;
 use springtide_core::workload::{SecretName, SecretRef, WorkloadId};
 use springtide_data::secrets::SecretStore;
 use springtide_driver::fake::FakeDriver;
-use springtide_driver::{Generation, ResolvedWorkload, Task};
+use springtide_driver::{Generation, Network, ResolvedWorkload, Task};
 use tokio::sync::Semaphore;
 
 use crate::Estate;
@@ -34,6 +34,8 @@ struct Memory {
     templates: BTreeMap<String, BTreeSet<ModuleName>>,
     data: BTreeMap<EnvironmentName, DatabaseObservation>,
     routes: BTreeMap<EnvironmentName, Digest>,
+    /// Environments whose write-ahead log was seen to arrive; it outlives them.
+    repositories: BTreeSet<EnvironmentName>,
 }
 
 /// The world.
@@ -113,9 +115,29 @@ impl FakeWorld {
         self.panics.lock().unwrap_or_else(PoisonError::into_inner).insert(title.to_owned());
     }
 
+    /// Whether write-ahead log of an environment was seen to arrive in its repository.
+    pub fn has_repository(&self, environment: &EnvironmentName) -> bool {
+        self.memory().repositories.contains(environment)
+    }
+
     /// Takes the route of an environment away, as if somebody had removed its file.
     pub fn lose_route(&self, environment: &EnvironmentName) {
         self.memory().routes.remove(environment);
+    }
+}
+
+/// A task that does nothing, for the driver to fail at.
+fn task(name: String) -> Task {
+    Task {
+        name,
+        root: springtide_core::workload::Root::Host,
+        command: vec!["/bin/true".to_owned()],
+        env: BTreeMap::new(),
+        files: Vec::new(),
+        mounts: Vec::new(),
+        user: springtide_core::workload::UserSpec { uid: 0, gid: 0 },
+        network: Network::Machine,
+        deadline_s: 1,
     }
 }
 
@@ -152,6 +174,7 @@ impl World for FakeWorld {
                 database,
                 workloads,
                 route: Observed::Known(memory.routes.get(&record.name).copied()),
+                repository: record.repository,
             };
             environments.insert(record.name, observed);
         }
@@ -167,6 +190,7 @@ impl World for FakeWorld {
             environments,
             estate: parts,
             strangers: seen.strangers,
+            seeds: estate.store.seeds()?,
         })
     }
 
@@ -175,7 +199,7 @@ impl World for FakeWorld {
         execution: &Execution<'_>,
         action: &Action,
         sized: Option<&SizedEnvironment<'_>>,
-        _: &dyn Progress,
+        progress: &dyn Progress,
     ) -> Result<(), Failure> {
         let gate = self.gates.lock().unwrap_or_else(PoisonError::into_inner).remove(&action.title());
         if let Some(gate) = gate {
@@ -187,16 +211,6 @@ impl World for FakeWorld {
         let Execution { estate, epoch, now, .. } = *execution;
         let (store, driver, generation) = (&estate.store, estate.driver.as_ref(), Generation(epoch.0));
         driver.raise(generation).await?;
-        let task = |name: String| Task {
-            name,
-            root: springtide_core::workload::Root::Host,
-            command: vec!["/bin/true".to_owned()],
-            env: BTreeMap::new(),
-            files: Vec::new(),
-            mounts: Vec::new(),
-            user: springtide_core::workload::UserSpec { uid: 0, gid: 0 },
-            deadline_s: 1,
-        };
         match action {
             Action::EnsureAuthority => {
                 for name in [SecretName::AuthorityKey, SecretName::AuthorityCertificate] {
@@ -204,7 +218,15 @@ impl World for FakeWorld {
                 }
             }
             Action::ReserveSlot { environment, slot, series } => store.reserve(epoch, environment, *slot, *series)?,
-            Action::EnsureSecrets { environment } => self.memory().secrets.extend(all_secrets(environment)),
+            Action::EnsureSecrets { environment } => {
+                let mut memory = self.memory();
+                memory.secrets.extend(all_secrets(environment));
+                if sized.is_some_and(|sized| sized.environment.backup.is_some()) {
+                    let of = |name: &SecretName| SecretRef { environment: Some(environment.clone()), name: *name };
+                    memory.secrets.extend(SecretName::BACKUP.iter().map(of));
+                    memory.secrets.insert(SecretRef { environment: None, name: SecretName::ProofKey });
+                }
+            }
             Action::EnsureCertificate { environment, host } => {
                 store.certified(epoch, environment, host.as_str(), new_certificate_until(now))?;
             }
@@ -223,6 +245,13 @@ impl World for FakeWorld {
                     overridden: BTreeSet::new(),
                 };
                 memory.data.insert(environment.clone(), data);
+            }
+            Action::RestoreData { seed, .. } => {
+                self.restore_data(execution, sized.ok_or("it is not declared")?, seed, progress).await?;
+            }
+            Action::EnsureRepository { environment, places } => {
+                self.ensure_repository(execution, sized.ok_or("it is not declared")?).await?;
+                store.repository_prepared(epoch, environment, *places)?;
             }
             Action::EnsureWorkload { id, digest } => {
                 let spec = execution.spec(id, sized)?;
@@ -269,10 +298,45 @@ impl World for FakeWorld {
                 self.memory().data.remove(environment);
             }
             Action::RemoveSecrets { environment } => {
-                self.memory().secrets.retain(|secret| secret.environment.as_ref() != Some(environment));
+                let goes = |secret: &SecretRef| {
+                    secret.environment.as_ref() == Some(environment) && !SecretName::BACKUP.contains(&secret.name)
+                };
+                self.memory().secrets.retain(|secret| !goes(secret));
             }
             Action::Forget { environment, .. } => store.forget(epoch, environment)?,
         }
+        Ok(())
+    }
+
+    async fn ensure_repository(&self, execution: &Execution<'_>, sized: &SizedEnvironment<'_>) -> Result<(), Failure> {
+        let name = &sized.environment.name;
+        let (driver, generation) = (&execution.estate.driver, Generation(execution.epoch.0));
+        let seen = driver.observe().await?.workloads;
+        if seen.get(&WorkloadId::of(name, Role::Postgres)).is_none_or(|it| it.pid.is_none()) {
+            return Err("its database server does not run".into());
+        }
+        driver.run_task(&task(format!("repository-{name}")), generation).await?;
+        self.memory().repositories.insert(name.clone());
+        Ok(())
+    }
+
+    async fn restore_data(
+        &self,
+        execution: &Execution<'_>,
+        sized: &SizedEnvironment<'_>,
+        seed: &Seed,
+        _: &dyn Progress,
+    ) -> Result<(), Failure> {
+        let name = &sized.environment.name;
+        let (driver, generation) = (&execution.estate.driver, Generation(execution.epoch.0));
+        if !self.memory().repositories.contains(&seed.from) {
+            return Err(format!("{} was never backed up", seed.from).into());
+        }
+        driver.run_task(&task(format!("restore-{name}")), generation).await?;
+        let mut memory = self.memory();
+        // What is restored was configured for the other one.
+        let data = memory.data.get(&seed.from).cloned().ok_or("there is no such set")?;
+        memory.data.insert(name.clone(), data);
         Ok(())
     }
 }

@@ -66,6 +66,7 @@ mod tests {
             database: Observed::Unknown(String::new()),
             workloads: states.iter().map(|(role, state)| (*role, one(*state))).collect(),
             route: Observed::Known(routed.then(|| Digest::of_bytes(b"r"))),
+            repository: None,
         }
     }
 

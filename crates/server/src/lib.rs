@@ -9,6 +9,7 @@
 // A test that cannot go on says so best by panicking.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod backup;
 pub mod certificates;
 pub mod console;
 pub mod control;
@@ -23,6 +24,7 @@ pub mod locks;
 mod modules;
 pub mod notice;
 pub mod observe;
+pub mod recovery;
 pub mod routes;
 pub mod serve;
 pub mod sessions;

@@ -64,6 +64,7 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveEr
             database,
             workloads,
             route,
+            repository: record.repository,
         };
         environments.insert(record.name, observed);
     }
@@ -81,6 +82,7 @@ pub async fn observe(estate: &Estate, now: i64) -> Result<Observation, ObserveEr
         environments,
         estate: parts,
         strangers: seen.strangers,
+        seeds: estate.store.seeds()?,
     })
 }
 

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::control::{Control, ControlError};
 use crate::http::listen::{HEAD_WITHIN, listen_with};
 use crate::http::tls::Tls;
+use crate::recovery;
 
 /// Keeps the estate and answers on `listener` until `stop` comes or another server takes over.
 pub async fn serve(
@@ -37,6 +38,10 @@ pub async fn serve_on(
         };
         answering.spawn(listen_with(tls, listener, router.clone(), closed, HEAD_WITHIN));
     }
+    let recovery = tokio::spawn({
+        let (control, clock, closed) = (Arc::clone(&control), control.clock(), closed.clone());
+        recovery::keep::keep(control, clock, closed)
+    });
     let keeper = tokio::spawn({
         let control = Arc::clone(&control);
         async move { control.keep().await }
@@ -54,6 +59,9 @@ pub async fn serve_on(
     let kept = ended.await;
     closing.send_replace(true);
     while answering.join_next().await.is_some() {}
+    // A backup or proof under way is given up: the next server clears it away and begins anew.
+    recovery.abort();
+    let _ = recovery.await;
     match kept {
         Ok(kept) => kept,
         Err(fault) => std::panic::resume_unwind(fault.into_panic()),

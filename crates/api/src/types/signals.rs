@@ -16,6 +16,8 @@ pub struct SignalsView {
     pub connections: Vec<ConnectionsView>,
     /// PostgreSQL's `max_connections`; none if it did not answer.
     pub max_connections: Option<u32>,
+    /// Whether PostgreSQL's write-ahead log is archived; none if it did not answer.
+    pub archiver: Option<ArchiverView>,
     /// Memory of the sessions' Redis; none if it did not answer.
     pub sessions: Option<SessionMemoryView>,
     /// Services of the entrance.
@@ -25,7 +27,7 @@ pub struct SignalsView {
 /// A source that did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UnknownView {
-    /// `pools`, `connections`, `sessions` or `services`.
+    /// `pools`, `connections`, `archiver`, `sessions` or `services`.
     pub what: String,
     /// Why.
     pub why: String,
@@ -61,6 +63,19 @@ pub struct ConnectionsView {
     pub in_transaction: u32,
     /// Between two transactions.
     pub idle: u32,
+}
+
+/// What PostgreSQL says of handing its write-ahead log over. Without backups it hands it to nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ArchiverView {
+    /// When the newest segment was taken, seconds since 1970; none if none ever was.
+    pub last_archived: Option<i64>,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// When the newest attempt failed, seconds since 1970; later than `last_archived` means that it fails now.
+    pub last_failed: Option<i64>,
+    /// Segments that wait to be taken.
+    pub ready_files: u64,
 }
 
 /// Memory of the sessions' Redis.

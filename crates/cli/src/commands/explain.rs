@@ -16,7 +16,7 @@ use crate::failure::{Failure, NOTHING, code};
 use crate::printer::{self, wrap};
 
 /// Steps by the word that plans have for them, and what they do.
-const STEPS: [(&str, &str); 20] = [
+const STEPS: [(&str, &str); 22] = [
     (
         "ensure-authority",
         "Makes the estate's certificate authority: a key and a certificate of ten years. Browsers ask about it until it is imported.",
@@ -40,6 +40,14 @@ const STEPS: [(&str, &str); 20] = [
     (
         "copy-template",
         "Copies a template into the environment's own data directory; blocks are cloned where the file system can.",
+    ),
+    (
+        "restore-data",
+        "Fills a new environment's data directory from a backup set of another environment and replays its write-ahead log up to the target. The other one is not touched.",
+    ),
+    (
+        "ensure-repository",
+        "Prepares the places of the environment's backups and waits until PostgreSQL's write-ahead log has arrived in each. If it does not arrive, the database serves on and the log waits on the machine.",
     ),
     (
         "ensure-workload",
@@ -73,8 +81,8 @@ const STEPS: [(&str, &str); 20] = [
         "Writes down that the environment is being destroyed and why. From here on it can only be finished.",
     ),
     ("remove-workload", "Stops a role and removes its configuration and logs."),
-    ("remove-volumes", "Removes the environment's database and files for good."),
-    ("remove-secrets", "Removes the environment's passwords and keys."),
+    ("remove-volumes", "Removes the environment's database and files for good. Its backups stay."),
+    ("remove-secrets", "Removes the environment's passwords and keys, but for those that open its backups."),
     ("forget", "Removes the environment's record, so that its slot is free for another."),
 ];
 

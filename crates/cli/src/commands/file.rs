@@ -67,7 +67,8 @@ pub fn check(cli: &Cli) -> Result<u8, Failure> {
         return Ok(0);
     }
     for note in &checked.notes {
-        printer::note(&printer::yellow("note"), &format!(" {}: {}", note.code, note.text));
+        let text = printer::wrap(&format!("note {}: {}", note.code, note.text), printer::width(), 2);
+        printer::note(&printer::yellow("note"), text.strip_prefix("note").unwrap_or(&text));
     }
     let many = checked.environments.len();
     let (many, peaks) = (printer::counted(many, "environment"), printer::counted(checked.peaks.len(), "peak"));

@@ -1,6 +1,7 @@
 //! One function per verb: it parses nothing, decides nothing, and prints.
 
 mod apply;
+mod backup;
 mod destroy;
 mod doctor;
 mod exec;
@@ -10,8 +11,10 @@ mod history;
 mod hold;
 mod logs;
 mod open;
+mod prove;
 mod recover;
 mod rehearse;
+mod restore;
 mod rig;
 mod serve;
 mod session;
@@ -21,6 +24,7 @@ mod through_server;
 mod token;
 
 pub use apply::{apply, plan, stop};
+pub use backup::backup;
 pub use destroy::destroy;
 pub use doctor::doctor;
 pub use exec::exec;
@@ -30,8 +34,10 @@ pub use history::history;
 pub use hold::{hold, release};
 pub use logs::{LogWishes, logs};
 pub use open::{open, open_console};
+pub use prove::prove;
 pub use recover::recover;
 pub use rehearse::rehearse;
+pub use restore::{clone, restore};
 pub use rig::{WATCHDOG, rig, watchdog};
 pub use serve::serve;
 pub use session::session;

@@ -236,6 +236,10 @@ pub fn verbs() -> Vec<(String, Vec<String>)> {
         for arg in verb.get_positionals().filter(|arg| arg.is_required_set()) {
             words.push(sample(&name, arg.get_id().as_str()).to_owned());
         }
+        for arg in verb.get_arguments().filter(|arg| arg.is_required_set() && !arg.is_positional()) {
+            words.push(format!("--{}", arg.get_long().expect("it has a long name")));
+            words.push(sample(&name, arg.get_id().as_str()).to_owned());
+        }
         // It may be left out only for another thing that it shows.
         if name == "open" {
             words.push("prod".to_owned());
@@ -260,6 +264,8 @@ fn sample(verb: &str, argument: &str) -> &'static str {
         "shell" => "bash",
         "command" => "true",
         "reason" => "a test",
+        "to" => "newest",
+        "into" => "back",
         other => panic!("{verb} has a new argument {other}: give it a sample here"),
     }
 }

@@ -37,6 +37,8 @@ impl Odoo {
         let root = reqwest::Certificate::from_pem(authority.expose_secret().as_bytes()).expect("it is a certificate");
         let jar = Arc::new(reqwest::cookie::Jar::default());
         let client = reqwest::Client::builder()
+            // A WebSocket begins as HTTP/1.1.
+            .http1_only()
             .no_proxy()
             .tls_certs_only([root])
             .resolve(&host, SocketAddr::from(([127, 0, 0, 1], HTTPS)))

@@ -179,14 +179,54 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "A window shorter than a day cannot hold even one full backup and the changes after it. Write 1d or more.",
     ),
     row(
+        "E1040",
+        "A place names a store that is not declared",
+        "`s3://bucket/path` can only name a bucket of the list `stores` at the top of the file, because a bucket alone does not say where it answers and with which keys. Declare it: `stores: [{ name: acme-far, endpoint: https://s3.example, credentials: /etc/springtide/acme-far }]`.",
+    ),
+    row(
+        "E1041",
+        "Near and far are one place",
+        "The far copy is for the day on which the near one is gone: deleted by mistake, encrypted by a thief, burnt with its machine. In the same place, or inside it, both go together.",
+    ),
+    row(
+        "E1042",
+        "Backups would lie in those of another environment",
+        "Every environment has a folder of its own name below each place. These places are chosen so that the folder of one comes to lie inside the folder of another, where clearing up one would remove parts of the other.",
+    ),
+    row(
+        "E1043",
+        "Two stores with one name",
+        "The name of a store is the name of its bucket, and places name it by that: `s3://name/path`. It must be unique in the estate.",
+    ),
+    row(
+        "E1044",
+        "Not where an S3 store answers",
+        "`endpoint` is https://host or https://host:port, without a path: the bucket is the store's name. Plain http is refused, because keys and data would travel readable.",
+    ),
+    row(
+        "E1045",
+        "Not a path of a file",
+        "`credentials` and `authority` of a store name files of this machine by their absolute path, such as /etc/springtide/acme-far. The keys themselves never stand in the estate file: it is read by many and kept in many places.",
+    ),
+    row(
+        "E1046",
+        "A bucket or region cannot be used",
+        "Buckets have 3 to 63 characters of a-z, 0-9 and inner hyphens and dots, such as acme-far; regions are words such as eu-central-1.",
+    ),
+    row(
+        "E1047",
+        "Backups cannot lie there",
+        "The folder is temporary, belongs to the system, or is covered where a database server runs: what is written there is lost or never arrives. Use a folder of a disk that lasts, best of another one than the database's.",
+    ),
+    row(
+        "E1048",
+        "Interval or bandwidth of a backup does not fit",
+        "`full` is 1h to 31d, `incremental` is 15m or more and not longer than `full`, `bandwidth` is 64KiB a second or more. Outside of that a backup would never end before the next begins, or restores would take too long.",
+    ),
+    row(
         "W0601",
         "The tier is not acted on",
         "Silver and gold need a second database instance; this release runs one. The wish is kept and shown.",
-    ),
-    row(
-        "W0602",
-        "Backups are not acted on",
-        "`backup` is read and checked; this release makes no backups from it. The wish is kept and shown.",
     ),
     row(
         "W0603",
@@ -197,5 +237,15 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "W0604",
         "A declared series is accepted",
         "`accept_declared: true` lets a series in that nothing here has run.",
+    ),
+    row(
+        "W0605",
+        "No far copy",
+        "The backups lie on the machine that they are backups of. They help against mistakes, not against the loss of the machine. Name a second place with `backup: { far: s3://bucket/path }`.",
+    ),
+    row(
+        "W0606",
+        "Both copies are opened by the same keys",
+        "The stores of near and far name the same file of keys. Whoever gets hold of it can delete both copies. Give the far store keys of its own, which may write and not delete.",
     ),
 ];

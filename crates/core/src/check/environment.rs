@@ -4,26 +4,25 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::sync::Arc;
 
+use super::backup::{Stores, backup};
 use super::rules::Findings;
-use super::{CheckedBackup, CheckedEnvironment, Objectives, Resources, WorkerOverrides};
+use super::{CheckedEnvironment, Objectives, Resources, WorkerOverrides};
 use crate::merge::Layers;
 use crate::names::{EnvironmentName, HostName, ModuleName};
 use crate::series::{Series, Standing};
 use crate::spec::suggest::{listed, nearest};
 use crate::spec::{DriftRule, RawBaseline, RawEnvironment, RawPlacement, RawResources, RehearsalRule, Stage, Tier};
-use crate::units::{Money, Span};
+use crate::units::Money;
 
 /// Module that every environment gets: the jobs role serves it.
 const QUEUE_JOB: &str = "queue_job";
-
-/// The window a backup has that names none.
-const DEFAULT_WINDOW: Span = Span::from_seconds(7 * 86_400);
 
 /// Checks one environment; `None` if something was found that leaves no environment to speak of.
 pub(super) fn checked(
     raw: &RawEnvironment,
     path: String,
     baseline: Option<&RawBaseline>,
+    stores: &Stores<'_>,
     found: &mut Findings<'_>,
 ) -> Option<CheckedEnvironment> {
     let layers = Layers::of(raw, path.clone(), baseline);
@@ -59,7 +58,8 @@ pub(super) fn checked(
             ),
         );
     }
-    let backup = backup(&layers, &raw.name, found);
+    let stage = raw.stage.unwrap_or(Stage::Dev);
+    let backup = backup(&layers, &raw.name, stage, stores, found);
     let objectives = Objectives {
         rpo: layers.pick("objectives.rpo", |l| l.objectives?.rpo.as_deref()).and_then(|(t, p)| found.unit(t, p)),
         rto: layers.pick("objectives.rto", |l| l.objectives?.rto.as_deref()).and_then(|(t, p)| found.unit(t, p)),
@@ -78,7 +78,6 @@ pub(super) fn checked(
             at,
         );
     }
-    let stage = raw.stage.unwrap_or(Stage::Dev);
     let workers = |get: fn(&crate::spec::RawWorkers) -> Option<&u16>| {
         layers.pick("workers", |l| get(l.workers?)).map(|(n, _)| *n)
     };
@@ -223,44 +222,4 @@ fn source(layers: &Layers<'_>, found: &mut Findings<'_>) {
             at,
         );
     }
-}
-
-fn backup(layers: &Layers<'_>, name: &str, found: &mut Findings<'_>) -> Option<CheckedBackup> {
-    layers.pick("backup", |l| l.backup)?;
-    found.note("W0602", format!("{name}: backup is declared, not acted on by this release"));
-    let window = layers.pick("backup.recovery_window", |l| l.backup?.recovery_window.as_deref());
-    let recovery_window = match window {
-        None => Some(DEFAULT_WINDOW),
-        Some((text, at)) => found.unit::<Span>(text, at).filter(|span| {
-            let enough = *span >= Span::DAY;
-            if !enough {
-                found.error(
-                    "E0504",
-                    format!("a recovery window of {span} is shorter than a day"),
-                    "write 1d or more, such as 14d",
-                    at,
-                );
-            }
-            enough
-        }),
-    };
-    let far = layers.pick("backup.far", |l| l.backup?.far.as_deref()).and_then(|(text, at)| {
-        let plain = text.len() <= 400
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:".contains(c))
-            && !text.contains("..");
-        let rest = text.strip_prefix("s3://").or_else(|| text.strip_prefix("file:///"));
-        let ok = plain && rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
-        if !ok {
-            let short: String = text.chars().take(60).collect();
-            found.error(
-                "E0206",
-                format!("{short:?} is not a place for backups"),
-                "write s3://bucket/path or file:///path with letters, digits, - _ . and /",
-                at,
-            );
-        }
-        ok.then(|| text.to_owned())
-    });
-    let restore_test = layers.pick("backup.restore_test", |l| l.backup?.restore_test.as_ref()).map(|(test, _)| *test);
-    Some(CheckedBackup { recovery_window: recovery_window?, far, restore_test })
 }

@@ -56,6 +56,45 @@ fn nasty_names_are_refused_wherever_a_name_stands() {
             ("E0303", format!("estate: a\nenvironments: [{{ name: a, odoo: {{ source: {nasty} }} }}]\n")),
             ("E0304", format!("estate: a\nenvironments: [{{ name: a, odoo: {{ series: {nasty} }} }}]\n")),
             ("E0206", format!("estate: a\nenvironments: [{{ name: a, backup: {{ far: {nasty} }} }}]\n")),
+            ("E0206", format!("estate: a\nenvironments: [{{ name: a, backup: {{ near: {nasty} }} }}]\n")),
+            ("E0206", format!("estate: a\nenvironments: [{{ name: a, backup: {{ full: {nasty} }} }}]\n")),
+            ("E0206", format!("estate: a\nenvironments: [{{ name: a, backup: {{ bandwidth: {nasty} }} }}]\n")),
+            (
+                "E1040",
+                format!(
+                    "estate: a\nenvironments: [{{ name: a, backup: {{ far: s3://abc/x }} }}]\nstores: [{{ name: {nasty}, endpoint: \"https://a\", credentials: /a }}]\n"
+                ),
+            ),
+            (
+                "E1044",
+                format!(
+                    "estate: a\nenvironments: [{{ name: a }}]\nstores: [{{ name: abc, endpoint: {nasty}, credentials: /a }}]\n"
+                ),
+            ),
+            (
+                "E1045",
+                format!(
+                    "estate: a\nenvironments: [{{ name: a }}]\nstores: [{{ name: abc, endpoint: \"https://a\", credentials: {nasty} }}]\n"
+                ),
+            ),
+            (
+                "E1045",
+                format!(
+                    "estate: a\nenvironments: [{{ name: a }}]\nstores: [{{ name: abc, endpoint: \"https://a\", credentials: /a, authority: {nasty} }}]\n"
+                ),
+            ),
+            (
+                "E1046",
+                format!(
+                    "estate: a\nenvironments: [{{ name: a }}]\nstores: [{{ name: {nasty}, endpoint: \"https://a\", credentials: /a }}]\n"
+                ),
+            ),
+            (
+                "E1046",
+                format!(
+                    "estate: a\nenvironments: [{{ name: a }}]\nstores: [{{ name: abc, endpoint: \"https://a\", credentials: /a, region: {nasty} }}]\n"
+                ),
+            ),
             ("E0206", format!("estate: a\nenvironments: [{{ name: a, resources: {{ memory: {nasty} }} }}]\n")),
             (
                 "E0209",
@@ -133,6 +172,7 @@ fn every_code_used_is_explained_once() {
     let sources = [
         include_str!("rules.rs"),
         include_str!("environment.rs"),
+        include_str!("backup.rs"),
         include_str!("peak.rs"),
         include_str!("../spec/mod.rs"),
         include_str!("../spec/refusal.rs"),

@@ -4,6 +4,7 @@
 //! everything after this module takes it and has nothing left to doubt. All problems of a file
 //! are reported at once, each with a code (see [`explanation`]) and the place in the YAML.
 
+mod backup;
 mod codes;
 mod environment;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use report::{CheckErrors, Diagnostic, Report};
 pub use rules::check;
 
 use crate::names::{EnvironmentName, EstateName, HostName, ModuleName, PeakName};
+use crate::place::{Place, Store};
 use crate::series::Series;
 use crate::units::{ByteSize, Money, Span};
 
@@ -34,6 +36,8 @@ pub struct CheckedEstate {
     pub name: EstateName,
     /// Where and how it runs.
     pub platform: Platform,
+    /// Its S3 stores in the order of their names, each once.
+    pub stores: Vec<Arc<Store>>,
     /// Its environments in the order of the file; at least one, names and hosts unique.
     pub environments: Vec<CheckedEnvironment>,
     /// Its peaks in the order of the file.
@@ -91,7 +95,7 @@ pub struct CheckedEnvironment {
     pub burst_workers: Option<u16>,
     /// Most money per month.
     pub monthly: Option<Money>,
-    /// Backup wishes (declared; not acted on by this release).
+    /// Where its write-ahead log and its backups go; none if it has no backups.
     pub backup: Option<CheckedBackup>,
     /// Recovery objectives.
     pub objectives: Objectives,
@@ -123,15 +127,23 @@ pub struct Resources {
     pub memory: Option<ByteSize>,
 }
 
-/// Backup wishes.
+/// Where the write-ahead log and the backups of an environment go, and how often what is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckedBackup {
     /// How far back a restore to any moment must reach; at least one day.
     pub recovery_window: Span,
-    /// A copy elsewhere, such as `s3://acme-far/prod`.
-    pub far: Option<String>,
-    /// How often a restore is tried.
+    /// The copy that restores are made from.
+    pub near: Place,
+    /// A second copy elsewhere; overlaps with nothing.
+    pub far: Option<Place>,
+    /// How often a restore is tried; none means only when somebody asks.
     pub restore_test: Option<RestoreTest>,
+    /// Time between two full backups.
+    pub full: Span,
+    /// Time between two incremental backups; not more than `full`.
+    pub incremental: Span,
+    /// Most bytes a second that copying files takes.
+    pub bandwidth: Option<ByteSize>,
 }
 
 /// Recovery objectives.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use garde::Validate;
 
-use super::{CheckErrors, CheckedEstate, Diagnostic, Ingress, Note, Platform, environment, peak};
+use super::{CheckErrors, CheckedEstate, Diagnostic, Ingress, Note, Platform, backup, environment, peak};
 use crate::layout::{LAST_SLOT, PORT_BASE};
 use crate::names::{EstateName, NameError};
 use crate::spec::{DriverKind, RawEstate, Spans};
@@ -49,7 +49,7 @@ impl Findings<'_> {
     }
 
     /// Whether enough was found that the rest need not be looked at.
-    fn full(&self) -> bool {
+    pub fn full(&self) -> bool {
         self.errors.len() >= MOST
     }
 
@@ -99,18 +99,18 @@ pub fn check(raw: &RawEstate, spans: &Spans<'_>) -> Result<CheckedEstate, CheckE
         );
     }
     unique(raw, &mut found);
+    let stores = backup::stores(&raw.stores, &mut found);
     let mut environments = Vec::new();
     for (index, one) in raw.environments.iter().enumerate() {
         if found.full() {
             break;
         }
-        environments.extend(environment::checked(
-            one,
-            format!("environments[{index}]"),
-            raw.baseline.as_ref(),
-            &mut found,
-        ));
+        let path = format!("environments[{index}]");
+        let checked = environment::checked(one, path, raw.baseline.as_ref(), &stores, &mut found);
+        environments.extend(checked.map(|checked| (index, checked)));
     }
+    backup::apart(&environments, &mut found);
+    let environments = environments.into_iter().map(|(_, checked)| checked).collect();
     hosts(raw, &mut found);
     let known: BTreeSet<&str> = raw.environments.iter().map(|one| one.name.as_str()).collect();
     let mut peaks = Vec::new();
@@ -129,7 +129,7 @@ pub fn check(raw: &RawEstate, spans: &Spans<'_>) -> Result<CheckedEstate, CheckE
     let Findings { mut errors, notes, .. } = found;
     match (name, platform) {
         (Some(name), Some(platform)) if errors.is_empty() => {
-            Ok(CheckedEstate { name, platform, environments, peaks, notes })
+            Ok(CheckedEstate { name, platform, stores: stores.all(), environments, peaks, notes })
         }
         _ => {
             errors.sort_by_key(|one| one.span.as_ref().map_or(0, |span| span.start));

@@ -74,6 +74,14 @@ pub const EXPLANATIONS: &[Explanation] = &[
         text: "A last backup goes into a new folder that is made for it, never over another one, and not among the files \
                that destroying removes.",
     },
+    Explanation {
+        code: "E1049",
+        title: "the keys or the authority of a store cannot be used",
+        text: "The file that `credentials` of a store names has to be there, belong to root, be closed to everybody else \
+               (chmod 600) and hold a line `access_key = ...` and a line `secret_key = ...`; the file that `authority` \
+               names has to hold a certificate. What runs goes on with what it was started with. To change keys, write \
+               a new file and name it in the estate file: then it is seen that they changed.",
+    },
 ];
 
 /// The explanation of a code of a plan or of a command, such as `E0701`; upper or lower case.

@@ -454,4 +454,280 @@ pub const COMMANDS: &[Explanation] = &[
          one out, and their acts could not be told apart from faults. The message names who it is. The lock is given \
          back when that process ends, however it ends. Nothing was changed.",
     ),
+    row(
+        "E1000",
+        "a place for backups cannot be used as it is written",
+        "The endpoint, bucket, region, prefix or key is not one that a store could have, or the endpoint would send data \
+         without TLS. Nothing was asked of the place. Correct it in the estate file, or its keys in the secrets.",
+    ),
+    row(
+        "E1001",
+        "the folder of a place is not there",
+        "A place's own folder is never made: if it is a mount that is missing, backups would fill the disk below it. Nor is \
+         a link below it followed. Mount or create it and give it to the user that Springtide runs as.",
+    ),
+    row(
+        "E1002",
+        "the connection to a store cannot be prepared",
+        "Most often the store's authority is not a PEM certificate. Nothing was asked of the store.",
+    ),
+    row(
+        "E1003",
+        "the store does not answer",
+        "Nobody listens there, its certificate is not from the authority that is given (or from none that this machine \
+         knows), or it was silent for too long. What was written before stays. It is tried again.",
+    ),
+    row(
+        "E1004",
+        "the store refuses the keys",
+        "They are wrong or have expired, have no right to what was asked, or this machine's clock differs from the store's by \
+         minutes. Nothing was changed. Put new keys into the secrets, or give them the right.",
+    ),
+    row(
+        "E1005",
+        "the store has no such bucket or object",
+        "The bucket's name is wrong, or an object that should be there is not. If it is an object of a backup, that backup is \
+         not whole: take another one.",
+    ),
+    row(
+        "E1006",
+        "the store fails",
+        "It answered with an error of its own, or that it has too much to do, and did so at every repeat. What was written before \
+         stays. It is tried again; an alert follows if it lasts.",
+    ),
+    row(
+        "E1007",
+        "the store's answer cannot be understood",
+        "What answers is no S3 store, or something on the way answers in its place. An answer that is not understood is never \
+         taken for an empty one. Check the endpoint.",
+    ),
+    row(
+        "E1008",
+        "the store rejects a request",
+        "Something else is there already, or the store does not have this function. Its own words are in the message. Nothing \
+         was changed.",
+    ),
+    row(
+        "E1009",
+        "the store is not immutable",
+        "It was tried to lose locked objects, and what is named was allowed; or the bucket has no versions or no Object Lock, \
+         or the place is a folder. Whoever has its keys may delete the backups there. Use a bucket with Object Lock in mode \
+         COMPLIANCE, of a store that keeps to it.",
+    ),
+    row(
+        "E1010",
+        "the backup engine did not do it",
+        "pgBackRest is not installed, is older than 2.45, could not reach the database, is busy with another run, or failed \
+         in a way that has no code of its own; the message holds its words and names its log. No backup set was changed, \
+         and the database serves on. A backup that was cut off is cleared away by the next one.",
+    ),
+    row(
+        "E1011",
+        "a backup repository cannot be reached",
+        "The folder or the object store does not answer, or answers that it cannot now. Write-ahead log waits on this \
+         machine until it does, up to the limit of its queue; beyond that it is given up and the next backup closes the gap. \
+         See that the store is up and its name, port and certificate are right.",
+    ),
+    row(
+        "E1012",
+        "a backup repository refuses the credentials",
+        "The access key or the secret key is wrong, expired, or lacks the right to list, read and write; of a folder, its \
+         owner is another one. Nothing was changed. Give new credentials and repeat the command.",
+    ),
+    row(
+        "E1013",
+        "a backup repository cannot be read with this key",
+        "Everything in it is encrypted with the environment's passphrase. Either that secret is not the one it was made \
+         with, or the files that name the keys inside are damaged. Put the secret back from its copy; without it nobody \
+         can read these backups. Nothing was changed.",
+    ),
+    row(
+        "E1014",
+        "a backup repository is not this environment's",
+        "Nothing was set up in it for this environment, or what lies there is of another database of the same name. \
+         `springtide apply` sets an empty one up; over another database's backups nothing is ever written.",
+    ),
+    row(
+        "E1015",
+        "a disk is full",
+        "A backup or a restore needs more room than is left; the message says where. Nothing was left under its final \
+         name, and earlier backups are whole. Free room or give the repository another place, then repeat the command.",
+    ),
+    row(
+        "E1016",
+        "the archived log has a gap",
+        "A segment of the write-ahead log is not in the archive, so what came after it cannot be restored from the sets \
+         before it. The message names the first that is missing. Restore to before it, and take a full backup now: from \
+         its end on everything can be restored again.",
+    ),
+    row(
+        "E1017",
+        "no backup set serves",
+        "The target lies before the first set, after the archived log ends, or only sets that are broken lie before it; or \
+         a set was to go that others build on, or the last full one. The message says which, and what can be had \
+         instead. Nothing was changed.",
+    ),
+    row(
+        "E1018",
+        "a folder is not restored into",
+        "A restore goes only into a folder that is new or empty, and never over data that somebody may need. The one that \
+         was named holds something, or holds a restore that was opened since. Name another one.",
+    ),
+    row(
+        "E1019",
+        "a backup repository is damaged",
+        "What was read is not what was written: a checksum does not fit, or a file that others name is gone. The message \
+         names it. What was being restored was thrown away. Restore from another set or from the other repository, and \
+         take a full backup now.",
+    ),
+    row(
+        "E1020",
+        "Odoo's filestore cannot be read",
+        "The folder of the environment's attachments is not there, cannot be listed, or a part of its path is a link, which \
+         is never followed. The mirror is unchanged. Check that the volume is mounted and belongs to the environment.",
+    ),
+    row(
+        "E1021",
+        "the mirror belongs to another key",
+        "What lies in this place was encrypted for another key than the environment's. Nothing was sent or judged: half of \
+         the files for one key and half for another would be no mirror. Give the key that it was begun with, or begin a \
+         new mirror in an empty place.",
+    ),
+    row(
+        "E1022",
+        "the filestore's key cannot be read",
+        "Among the secrets stands something that is no age identity. Nothing was read or written. Restore the secret from \
+         its copy; without it the mirror's files cannot be read by anybody.",
+    ),
+    row(
+        "E1023",
+        "the mirror's own folder cannot be used",
+        "The mirror keeps an index and a record of missing files in the state folder; neither could be read or written. \
+         Both may be thrown away: the store is then listed, and nothing is removed for longer.",
+    ),
+    row(
+        "E1024",
+        "somebody works on this mirror already",
+        "One push or removal at a time. The lock is given back when the other process ends, however it ends.",
+    ),
+    row(
+        "E1025",
+        "files cannot be restored into this folder",
+        "The disk is full, or the folder cannot be written. Files that have their name in it are whole and proven; with \
+         room, or after a repair, the same restore goes on where it ended.",
+    ),
+    row(
+        "E1026",
+        "the mirror's identity cannot be understood",
+        "The object files/mirror.json says which mirror lies in a place, and it was written over. Nothing is pushed there. \
+         The files can still be verified and restored; look who else writes to this place.",
+    ),
+    row(
+        "E1027",
+        "files of the mirror are missing or damaged",
+        "Objects were fetched, decrypted and hashed, and those that are named are not there or are not what their name says. \
+         Restores take them from the other mirror, and what Odoo still has is sent again with the next push.",
+    ),
+    row(
+        "E1028",
+        "files of the mirror could not be verified",
+        "The store did not give some objects, so nothing is known of them; that is neither good nor damaged. Verify again \
+         when the store answers.",
+    ),
+    row(
+        "E1030",
+        "the key for proofs cannot be used",
+        "Proofs are signed by a key of the estate, which is one of its secrets: 32 bytes in base64. This one is something \
+         else. Nothing was signed. Put the secret back from its copy; proofs of another key stay readable and are not \
+         believed.",
+    ),
+    row(
+        "E1031",
+        "a proof is not believed",
+        "A record counts only if every byte is as it was written, the estate's key signed it, and its verdict follows from \
+         its stages. This one fails that, so it is told as no proof at all. Nothing was changed. Run a new proof.",
+    ),
+    row(
+        "E1032",
+        "a proof is under way already",
+        "One copy of an environment is proven at a time, in a folder of its own. The lock is given back when that process \
+         ends, however it ends. Nothing was changed. Wait, and look at its result.",
+    ),
+    row(
+        "E1033",
+        "the folder for a proof cannot be used",
+        "The copy is restored into a folder of the estate, which could not be made, emptied or locked; the message says why. \
+         The environment and its backups are untouched.",
+    ),
+    row(
+        "E1034",
+        "a copy could not be started beside the environment",
+        "PostgreSQL or Odoo could not be run on the copy; the message names the program and shows its last lines. The copy \
+         has no network, so nothing else has noticed. The environment is untouched.",
+    ),
+    row(
+        "E1035",
+        "a copy could not be made harmless",
+        "A statement or Odoo's own command failed on the copy, so it is not started: it could send mail, charge cards or \
+         call others. The environment is untouched. Mend what the message names and make the copy again.",
+    ),
+    row(
+        "E1036",
+        "a hook for copies failed",
+        "The folder of hooks holds SQL files of yours that run on every copy, in one transaction, with the rights of the \
+         database's owner. This one cannot be read, failed or ended the transaction. The copy is not started, and the \
+         environment is untouched. Mend the file and make the copy again.",
+    ),
+    row(
+        "E1037",
+        "a copy can still do harm",
+        "After everything was switched off, reading it back found what is still on: a trigger, a hook or a module put it \
+         back. The copy is not started, and the environment is untouched. The message names what is left; add a hook for \
+         it and make the copy again.",
+    ),
+    row(
+        "E1050",
+        "the environment has no such backups",
+        "The estate file asks for no backups of it, or names no far place. Nothing was done. Write `backup: {}` or `backup: \
+         { far: … }` at the environment; the next apply prepares the places, and backups begin by themselves beside a server.",
+    ),
+    row(
+        "E1051",
+        "nothing can be restored to that moment",
+        "The moment lies before the first backup or after the end of the archived log, a segment of the log is \
+         missing, or a name is of no restore point. `springtide backup list ENVIRONMENT` shows the span that can \
+         be had. Nothing was changed.",
+    ),
+    row(
+        "E1052",
+        "a restore needs a new environment of the same series",
+        "Nothing is ever restored over data that is there. The environment to fill stands in the estate file, has \
+         the series of the backups, and does not exist yet. Nothing was changed.",
+    ),
+    row(
+        "E1054",
+        "recovery work failed",
+        "A backup, a proof or a look at the places did not come to its end; the message says why. What was backed \
+         up before is as it was, and the environment runs on. Repeat it when the cause is gone.",
+    ),
+    row(
+        "E1055",
+        "that is no moment",
+        "Write `newest`, a time with its offset such as 2026-11-24T03:15:00Z, a position in the log such as \
+         0/3000060, or the name of a restore point (1 to 63 of a-z, A-Z, 0-9, dots, underscores and hyphens). \
+         Nothing was changed.",
+    ),
+    row(
+        "E1056",
+        "other changes wait as well",
+        "What the environment is to be filled with is written down. The estate file also holds changes of other \
+         environments, which a restore does not do without being asked: look at springtide plan, then springtide \
+         apply does all of it.",
+    ),
+    row(
+        "E1057",
+        "there is no such stage",
+        "The stages of a proof are fetch, replay, checksums, open, indexes, canaries, attachments, business, \
+         neutralise, boot and login. Nothing was changed.",
+    ),
 ];

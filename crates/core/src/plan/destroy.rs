@@ -127,6 +127,7 @@ fn steps(name: &EnvironmentName, observed: &EnvironmentObservation, proof: Proof
             step(Action::RemoveWorkload { id }, Risk::Destructive, "its process, configuration and log go");
         }
     }
+    // Its backups stay, and the keys that open them.
     step(Action::RemoveVolumes { environment: environment() }, Risk::Destructive, "its database and files go");
     step(Action::RemoveSecrets { environment: environment() }, Risk::Destructive, "its passwords and certificate go");
     let action = Action::Forget { environment: environment(), slot: observed.slot };
@@ -181,6 +182,7 @@ mod tests {
             database: Observed::Unknown("not asked".into()),
             workloads: Role::ENVIRONMENT.into_iter().map(|role| (role, workload.clone())).collect(),
             route: Observed::Known(Some(Digest::of_bytes(b"r"))),
+            repository: None,
         };
         Observation { environments: BTreeMap::from([(name(), environment)]), ..Observation::default() }
     }

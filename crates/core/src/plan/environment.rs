@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::peaks::Moments;
 use super::{Action, DIFFERS, EnvironmentPlan, Refusal, Risk, Step, workload_step};
-use crate::check::{CheckedEnvironment, CheckedEstate, CheckedPeak};
+use crate::check::{CheckedBackup, CheckedEnvironment, CheckedEstate, CheckedPeak};
 use crate::digest::Digest;
 use crate::layout::Slot;
 use crate::names::{HostName, ModuleName};
-use crate::observe::{EnvironmentObservation, HalfModule, HostFacts};
+use crate::observe::{EnvironmentObservation, HalfModule, HostFacts, Seed};
 use crate::role::Role;
 use crate::roles::{self, route};
 use crate::series::Series;
@@ -18,8 +18,11 @@ use crate::workload::WorkloadId;
 /// A certificate is renewed when less than this is left, seconds: a third of its 90 days.
 const RENEW_BEFORE_S: i64 = 30 * 86_400;
 
+/// Package of the program that only environments with backups need.
+const BACKUP_PROGRAM: &str = "pgbackrest";
+
 /// Steps that a new environment has, the template's own included.
-const MOST_STEPS: usize = 15;
+const MOST_STEPS: usize = 16;
 
 /// Names a set of modules of a series, with or without demo data. Environments of one key share a
 /// template.
@@ -31,6 +34,11 @@ pub fn template_key(series: Series, modules: &[ModuleName], demo: bool) -> Strin
 /// Names the configuration of a database: who it is, where users and Odoo itself find it.
 pub fn fingerprint(estate: &CheckedEstate, environment: &CheckedEnvironment, slot: Slot) -> Digest {
     Digest::of(&(1, &environment.name, &environment.host, estate.platform.ingress.https, slot))
+}
+
+/// Names the places of an environment's backups, with the keys that open them; none if it has no backups.
+pub fn repository(environment: &CheckedEnvironment) -> Option<Digest> {
+    environment.backup.as_ref().map(|backup| Digest::of(&(1, &backup.near, &backup.far)))
 }
 
 /// The address users type.
@@ -78,6 +86,8 @@ pub(super) struct Place<'a> {
     pub observed: Option<&'a EnvironmentObservation>,
     /// Whether its secrets are all there.
     pub secrets: bool,
+    /// What it is filled from instead of a template.
+    pub seed: Option<&'a Seed>,
     pub host: &'a HostFacts,
     pub now: i64,
 }
@@ -102,10 +112,14 @@ impl Place<'_> {
             waits: Vec::new(),
         };
         self.identity(&mut list);
-        if !data {
-            list.data(templates);
+        match self.seed {
+            _ if data => {}
+            Some(seed) => list.restore(seed),
+            None => list.data(templates),
         }
+        let waiting = list.waits.len();
         self.run(Role::Postgres, &sized, &mut list);
+        self.repository(list.waits.len() > waiting, &mut list);
         self.database(&mut list);
         self.run(Role::Pooler, &sized, &mut list);
         self.run(Role::Sessions, &sized, &mut list);
@@ -139,6 +153,23 @@ impl Place<'_> {
         }
         let Some(reason) = renewal(environment, self.observed, self.now) else { return };
         let action = Action::EnsureCertificate { environment: name.clone(), host: environment.host.clone() };
+        list.add(Step::quiet(action, reason));
+    }
+
+    /// The repository of its backups, as soon as its server hands its write-ahead log over. A server that waits
+    /// for its restart does not yet.
+    fn repository(&self, server_waits: bool, list: &mut List<'_>) {
+        let Some(places) = repository(self.declared) else { return };
+        let prepared = self.observed.and_then(|it| it.repository);
+        if prepared == Some(places) {
+            return;
+        }
+        let action = Action::EnsureRepository { environment: self.declared.name.clone(), places };
+        if server_waits {
+            list.waits.push(format!("{}: waits for its database server to be started anew", action.title()));
+            return;
+        }
+        let reason = if prepared.is_some() { "its backups go elsewhere" } else { "nothing of it is backed up" };
         list.add(Step::quiet(action, reason));
     }
 
@@ -205,6 +236,12 @@ impl Place<'_> {
                 let reason = "it shows the new certificate".into();
                 Step { risk: Risk::Reload, interruption_s: 0, reason, ..step }
             }
+            Some(runs)
+                if role == Role::Postgres && runs.digest != wanted && only_archives_elsewhere(runs.digest, sized) =>
+            {
+                let reason = "its write-ahead log goes elsewhere".into();
+                Step { risk: Risk::Reload, interruption_s: 0, reason, ..step }
+            }
             _ => step,
         });
         match step {
@@ -214,6 +251,18 @@ impl Place<'_> {
             None => {}
         }
     }
+}
+
+/// Whether a database server runs as planned but for where its write-ahead log goes, as far as that can be told
+/// from the digest it runs with: it went nowhere before, or only to the default place, or had no far copy.
+fn only_archives_elsewhere(runs: Digest, sized: &SizedEnvironment<'_>) -> bool {
+    let own = || CheckedBackup::of_places(crate::place::Place::Own, None);
+    let near = sized.environment.backup.as_ref().map(|it| CheckedBackup::of_places(it.near.clone(), None));
+    [None, Some(own()), near].into_iter().any(|backup| {
+        let mut before = sized.clone();
+        before.environment.to_mut().backup = backup;
+        roles::digest(&before, Role::Postgres) == runs && roles::archive::is_reload(&before, sized)
+    })
 }
 
 /// Which of the modules that are half way follow from what is declared: named there, needed by one that is,
@@ -257,6 +306,12 @@ impl List<'_> {
             }
             _ => self.steps.push(step),
         }
+    }
+
+    /// Data from a backup set and the write-ahead log behind it.
+    fn restore(&mut self, seed: &Seed) {
+        let action = Action::RestoreData { environment: self.environment.name.clone(), seed: seed.clone() };
+        self.add(Step::quiet(action, "it has no data and is to be filled from a restore"));
     }
 
     /// Data from a template, which is built first if no environment before this one asked for it.
@@ -338,7 +393,8 @@ fn refusals(
             format!("Leave only the package postgresql-{of} here; this release moves no data between majors."),
         );
     }
-    for program in &host.missing {
+    let needed = |program: &&String| environment.backup.is_some() || *program != BACKUP_PROGRAM;
+    for program in host.missing.iter().filter(needed) {
         refuse("E0705", format!("{program} is not on this machine"), "Run scripts/setup.".into());
     }
     if host.foreign_ports.is_empty() {

@@ -23,8 +23,9 @@ pub(super) struct Inputs(Digester);
 impl Inputs {
     /// All that is there once.
     pub fn of(estate: &CheckedEstate, seen: &Observation) -> Self {
-        let CheckedEstate { name, platform, environments: _, peaks, notes } = estate;
-        let Observation { at: _, host, secrets: _, templates, environments: _, estate: parts, strangers: _ } = seen;
+        let CheckedEstate { name, platform, stores: _, environments: _, peaks, notes } = estate;
+        let Observation { at: _, host, secrets: _, templates, environments: _, estate: parts, strangers: _, seeds: _ } =
+            seen;
         let HostFacts { cpus, memory_bytes, free_disk_bytes: _, odoo_roots, postgres_major, missing, foreign_ports } =
             host;
         let host = (cpus, memory_bytes, odoo_roots, postgres_major, missing, foreign_ports);
@@ -35,7 +36,7 @@ impl Inputs {
 
     /// An environment of the file, and what was seen of it.
     pub fn declared(&mut self, declared: &CheckedEnvironment, seen: Seen<'_>) {
-        self.0.add(&(true, declared, Stable::of(seen)));
+        self.0.add(&(true, declared, Stable::of(seen), seen.seed));
     }
 
     /// An environment that is not in the file.
@@ -61,10 +62,11 @@ struct Stable<'a> {
     database: Option<&'a DatabaseObservation>,
     workloads: Workloads<'a>,
     route: Option<Option<&'a Digest>>,
+    repository: Option<Digest>,
 }
 
 impl<'a> Stable<'a> {
-    fn of(Seen { observed, secrets }: Seen<'a>) -> Option<Self> {
+    fn of(Seen { observed, secrets, seed: _ }: Seen<'a>) -> Option<Self> {
         let EnvironmentObservation {
             slot,
             series,
@@ -75,6 +77,7 @@ impl<'a> Stable<'a> {
             database,
             workloads,
             route,
+            repository,
         } = observed?;
         Some(Self {
             slot: *slot,
@@ -87,6 +90,7 @@ impl<'a> Stable<'a> {
             database: database.known(),
             workloads: Workloads(workloads),
             route: route.known().map(Option::as_ref),
+            repository: *repository,
         })
     }
 }

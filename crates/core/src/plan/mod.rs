@@ -50,13 +50,13 @@ pub fn plan_with_rest(estate: &CheckedEstate, seen: &Observation, now: i64) -> (
     let mut outside = Vec::new();
     for (declared, found) in estate.environments.iter().zip(&sight.declared) {
         inputs.declared(declared, *found);
-        let Seen { observed, secrets } = *found;
+        let Seen { observed, secrets, seed } = *found;
         let slot = observed.map(|observed| observed.slot).or_else(|| free.next());
         let Some(slot) = slot.filter(|slot| slot.0 <= last) else {
             outside.push(&declared.name);
             continue;
         };
-        let place = environment::Place { estate, declared, slot, observed, secrets, host: &seen.host, now };
+        let place = environment::Place { estate, declared, slot, observed, secrets, seed, host: &seen.host, now };
         match place.plan(&mut templates) {
             Ok(planned) if planned.steps.is_empty() && planned.waits.is_empty() => {}
             Ok(planned) => environments.push(planned),

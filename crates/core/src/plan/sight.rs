@@ -7,8 +7,8 @@
 use crate::check::CheckedEstate;
 use crate::layout::Slot;
 use crate::names::EnvironmentName;
-use crate::observe::{EnvironmentObservation, Observation};
-use crate::workload::SecretName;
+use crate::observe::{EnvironmentObservation, Observation, Seed};
+use crate::workload::{SecretName, SecretRef};
 
 /// What was seen of one environment.
 #[derive(Clone, Copy, Default)]
@@ -16,6 +16,8 @@ pub(super) struct Seen<'a> {
     pub observed: Option<&'a EnvironmentObservation>,
     /// Whether all its secrets are there, but the certificate's, which is a step of its own.
     pub secrets: bool,
+    /// What it is to be filled from, if not from a template.
+    pub seed: Option<&'a Seed>,
 }
 
 pub(super) struct Sight<'a> {
@@ -35,23 +37,30 @@ impl<'a> Sight<'a> {
         let mut observed = seen.environments.iter().peekable();
         let made_at_once: Vec<_> = SecretName::ENVIRONMENT.into_iter().filter(|name| is_made_at_once(*name)).collect();
         let mut whole = seen.secrets.that_have(&made_at_once).peekable();
+        let mut of_backups = seen.secrets.that_have(&SecretName::BACKUP).peekable();
+        let signs = seen.secrets.contains(&SecretRef { environment: None, name: SecretName::ProofKey });
         // Asked in the order of names only.
-        let mut secrets = |name: &EnvironmentName| {
+        let mut secrets = |name: &EnvironmentName, backs_up: bool| {
             while whole.next_if(|other| *other < name).is_some() {}
-            whole.next_if(|other| *other == name).is_some()
+            while of_backups.next_if(|other| *other < name).is_some() {}
+            let plain = whole.next_if(|other| *other == name).is_some();
+            plain && (!backs_up || signs && of_backups.next_if(|other| *other == name).is_some())
         };
+        let seed = |name: &EnvironmentName| seen.seeds.get(name);
         let mut declared = vec![Seen::default(); order.len()];
         let mut undeclared = Vec::new();
         for index in order {
             let name = name_of(&index);
             while let Some((other, it)) = observed.next_if(|(other, _)| *other < name) {
-                undeclared.push((other, Seen { observed: Some(it), secrets: secrets(other) }));
+                undeclared
+                    .push((other, Seen { observed: Some(it), secrets: secrets(other, false), seed: seed(other) }));
             }
+            let backs_up = estate.environments[index].backup.is_some();
             let found = observed.next_if(|(other, _)| *other == name).map(|(_, it)| it);
-            declared[index] = Seen { observed: found, secrets: secrets(name) };
+            declared[index] = Seen { observed: found, secrets: secrets(name, backs_up), seed: seed(name) };
         }
         for (other, it) in observed {
-            undeclared.push((other, Seen { observed: Some(it), secrets: secrets(other) }));
+            undeclared.push((other, Seen { observed: Some(it), secrets: secrets(other, false), seed: seed(other) }));
         }
         let mut taken = vec![false; usize::from(u16::MAX) + 1];
         seen.environments.values().for_each(|it| taken[usize::from(it.slot.0)] = true);

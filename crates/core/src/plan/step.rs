@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::destroy::Proof;
+use crate::backup::Target;
 use crate::digest::Digest;
 use crate::layout::Slot;
 use crate::names::{EnvironmentName, HostName, ModuleName};
+use crate::observe::Seed;
 use crate::series::Series;
 use crate::workload::WorkloadId;
 
@@ -95,6 +97,20 @@ pub enum Action {
         environment: EnvironmentName,
         /// Its key.
         key: String,
+    },
+    /// Restore a backup set into the environment's own data, and replay up to a target.
+    RestoreData {
+        /// Which environment; it has no data yet.
+        environment: EnvironmentName,
+        /// From what, and up to where.
+        seed: Seed,
+    },
+    /// Prepare the places of the environment's backups and see that write-ahead log arrives there.
+    EnsureRepository {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Names exactly these places.
+        places: Digest,
     },
     /// Make a workload run with exactly this spec, and wait until it is ready.
     EnsureWorkload {
@@ -201,9 +217,12 @@ impl Action {
         match self {
             // Kept once they are there, and used by whoever comes.
             Action::EnsureAuthority | Action::EnsureCertificate { .. } | Action::BuildTemplate { .. } => Undo::Repeat,
-            Action::ReserveSlot { .. } | Action::EnsureSecrets { .. } | Action::CopyTemplate { .. } => {
-                Undo::By(DESTROY)
-            }
+            Action::ReserveSlot { .. }
+            | Action::EnsureSecrets { .. }
+            | Action::CopyTemplate { .. }
+            | Action::RestoreData { .. } => Undo::By(DESTROY),
+            // What was archived is of use to whoever has to go back.
+            Action::EnsureRepository { .. } => Undo::Repeat,
             Action::EnsureWorkload { .. } | Action::ConfigureDatabase { .. } | Action::EnsureRoute { .. } => {
                 Undo::By(AS_BEFORE)
             }
@@ -232,6 +251,15 @@ impl Action {
                 format!("build the template of Odoo {series} with {} modules", modules.len())
             }
             Action::CopyTemplate { key, .. } => format!("copy template {key}"),
+            Action::RestoreData { seed: Seed { from, repo, set, target, neutralise }, .. } => {
+                let up_to = match target {
+                    Target::Lsn(lsn) => lsn.to_string(),
+                    Target::Name { name, .. } => name.as_str().to_owned(),
+                };
+                let harmless = if *neutralise { ", made harmless" } else { "" };
+                format!("restore {from} from its {repo} set {set} up to {up_to}{harmless}")
+            }
+            Action::EnsureRepository { .. } => "prepare the repository of its backups".into(),
             Action::EnsureWorkload { id, .. } => format!("run {id}"),
             Action::ConfigureDatabase { .. } => "configure the database".into(),
             Action::ResetSettings { settings, .. } => format!("reset {}", settings.join(", ")),
@@ -330,6 +358,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backup::RepoKey;
     use crate::role::Role;
 
     /// One step of every kind.
@@ -347,6 +376,17 @@ mod tests {
             Action::EnsureCertificate { environment: of(), host },
             Action::BuildTemplate { key: key.clone(), series, modules: Vec::new(), demo: false },
             Action::CopyTemplate { environment: of(), key },
+            Action::RestoreData {
+                environment: of(),
+                seed: Seed {
+                    from: of(),
+                    repo: RepoKey::Near,
+                    set: "20261124-030000F".parse().expect("it is a label"),
+                    target: Target::Lsn("0/3000060".parse().expect("it is a position")),
+                    neutralise: false,
+                },
+            },
+            Action::EnsureRepository { environment: of(), places: digest },
             Action::EnsureWorkload { id: id(), digest },
             Action::ConfigureDatabase { environment: of(), fingerprint: digest },
             Action::ResetSettings { environment: of(), settings: Vec::new() },
@@ -374,6 +414,8 @@ mod tests {
             "ensure-certificate: not needed, what it leaves disturbs nothing",
             "build-template: not needed, what it leaves disturbs nothing",
             "copy-template: by springtide destroy",
+            "restore-data: by springtide destroy",
+            "ensure-repository: not needed, what it leaves disturbs nothing",
             "ensure-workload: by the estate file as it was, applied",
             "configure-database: by the estate file as it was, applied",
             "reset-settings: not possible",

@@ -9,6 +9,7 @@
 //! and a change of any text raises [`RENDER_VERSION`] (a test compares all texts with those of the
 //! version).
 
+pub mod archive;
 pub mod odoo;
 pub mod pooler;
 pub mod postgres;
@@ -27,7 +28,7 @@ use crate::sizing::SizedEnvironment;
 use crate::workload::{FileSpec, SecretName, SecretRef, Text, Volume, VolumeMount, WorkloadSpec};
 
 /// Part of every digest; raised whenever equal inputs give another text.
-pub const RENDER_VERSION: u16 = 5;
+pub const RENDER_VERSION: u16 = 6;
 
 /// What a workload or route is rendered from, whole: the renderer gets nothing else.
 pub(crate) trait Inputs: Serialize + Sized {

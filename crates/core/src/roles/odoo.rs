@@ -121,6 +121,7 @@ impl WorkloadInputs for OdooInputs<'_> {
             files,
             volumes: vec![mount(Volume::OdooData, false), mount(Volume::SessionsSocket, true)],
             bundles: vec![runtime::mount(runtime)],
+            folders: Vec::new(),
             ports,
             user: slot.user(role),
             // Odoo ends while it starts if it cannot ask whether its database exists.

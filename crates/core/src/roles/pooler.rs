@@ -61,6 +61,7 @@ impl WorkloadInputs for PoolerInputs<'_> {
             files,
             volumes: vec![mount(Volume::PostgresSocket, true), mount(Volume::PoolerSocket, false)],
             bundles: Vec::new(),
+            folders: Vec::new(),
             ports: BTreeMap::from([(PortName::Sql, port(*slot, Role::Pooler))]),
             user: slot.user(Role::Pooler),
             needs: Vec::new(),

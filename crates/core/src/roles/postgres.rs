@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use springtide_capacity::postgres::PostgresSettings;
 
+use super::archive::{self, ArchiveInputs};
 use super::{Inputs, WorkloadInputs, cpu_milli, file, mount, port, tls_files, volume_path};
 use crate::layout::Slot;
 use crate::names::EnvironmentName;
@@ -36,6 +37,8 @@ pub(crate) struct PostgresInputs<'a> {
     cpus: u32,
     settings: PostgresSettings,
     certificate_until: i64,
+    /// Where its write-ahead log goes; none if it has no backups.
+    archive: Option<ArchiveInputs<'a>>,
 }
 
 impl<'a> PostgresInputs<'a> {
@@ -46,6 +49,7 @@ impl<'a> PostgresInputs<'a> {
             cpus: sized.cpus,
             settings: sized.settings,
             certificate_until: sized.certificate_until,
+            archive: sized.environment.backup.as_ref().map(ArchiveInputs::of),
         }
     }
 }
@@ -54,15 +58,18 @@ impl Inputs for PostgresInputs<'_> {}
 
 impl WorkloadInputs for PostgresInputs<'_> {
     fn render(&self) -> WorkloadSpec {
-        let Self { name, slot, cpus, settings, certificate_until } = self;
+        let Self { name, slot, cpus, settings, certificate_until, archive } = self;
         let port = port(*slot, Role::Postgres);
         let mut files = vec![
             file("postgresql.conf", Text::plain(main_conf(name, settings, port)), false),
-            file("tuning.conf", Text::plain(tuning_conf(settings, *certificate_until)), true),
+            file("tuning.conf", Text::plain(tuning_conf(name, settings, *certificate_until, *archive)), true),
             file("pg_hba.conf", Text::plain(hba_conf()), true),
             file("pg_ident.conf", Text::plain(IDENT), true),
         ];
         files.extend(tls_files(name));
+        files.extend(archive::files(name, *slot, *cpus, settings.max_wal_size, *archive));
+        let mut volumes = vec![mount(Volume::PostgresData, false), mount(Volume::PostgresSocket, false)];
+        volumes.extend(archive::volumes(*archive));
         WorkloadSpec {
             id: WorkloadId::of(name, Role::Postgres),
             made_from: None,
@@ -76,8 +83,9 @@ impl WorkloadInputs for PostgresInputs<'_> {
             ],
             env: BTreeMap::new(),
             files,
-            volumes: vec![mount(Volume::PostgresData, false), mount(Volume::PostgresSocket, false)],
+            volumes,
             bundles: Vec::new(),
+            folders: archive::folders(*archive),
             ports: BTreeMap::from([(PortName::Sql, port)]),
             user: slot.user(Role::Postgres),
             needs: Vec::new(),
@@ -114,6 +122,7 @@ fn main_conf(name: &EnvironmentName, settings: &PostgresSettings, port: u16) -> 
          shared_preload_libraries = 'pg_stat_statements'\n\
          pg_stat_statements.max = 10000\n\
          wal_level = replica\n\
+         archive_mode = on\n\
          wal_buffers = 16MB\n\
          autovacuum_max_workers = {autovacuum}\n\
          include '{CONFIG_PATH}/tuning.conf'\n",
@@ -123,7 +132,12 @@ fn main_conf(name: &EnvironmentName, settings: &PostgresSettings, port: u16) -> 
     )
 }
 
-fn tuning_conf(settings: &PostgresSettings, certificate_until: i64) -> String {
+fn tuning_conf(
+    name: &EnvironmentName,
+    settings: &PostgresSettings,
+    certificate_until: i64,
+    archive: Option<ArchiveInputs<'_>>,
+) -> String {
     // The last line is for a renewed certificate: this file differs, and a reload reads both.
     let mut conf = format!(
         "# written by springtide; a reload takes these over\n# and the certificate that ends at {certificate_until}\n"
@@ -169,6 +183,7 @@ fn tuning_conf(settings: &PostgresSettings, certificate_until: i64) -> String {
          log_timezone = 'UTC'\n\
          timezone = 'UTC'\n",
     );
+    conf.push_str(&archive::settings(name, archive));
     conf
 }
 

@@ -106,6 +106,7 @@ fn render_proxy(ingress: &Ingress) -> WorkloadSpec {
         files: vec![file("traefik.yml", Text::plain(conf), false)],
         volumes: vec![mount(Volume::Routes, true)],
         bundles: Vec::new(),
+        folders: Vec::new(),
         ports: BTreeMap::from([
             (PortName::Http, ingress.http),
             (PortName::Https, ingress.https),
@@ -131,6 +132,7 @@ fn render_notice() -> WorkloadSpec {
         files: Vec::new(),
         volumes: Vec::new(),
         bundles: Vec::new(),
+        folders: Vec::new(),
         ports: BTreeMap::from([(PortName::Http, port)]),
         user: Slot::ESTATE.user(Role::Notice),
         needs: Vec::new(),

@@ -28,6 +28,7 @@ static FILES: &[(&str, &str)] = files![
     "__init__.py",
     "__manifest__.py",
     "cipher.py",
+    "collection.py",
     "health.py",
     "prefork.py",
     "redis_store.py",

@@ -69,6 +69,7 @@ impl WorkloadInputs for SessionsInputs<'_> {
             ],
             volumes: vec![mount(Volume::SessionsData, false), mount(Volume::SessionsSocket, false)],
             bundles: Vec::new(),
+            folders: Vec::new(),
             ports: BTreeMap::new(),
             user: slot.user(Role::Sessions),
             needs: Vec::new(),

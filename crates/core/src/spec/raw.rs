@@ -8,7 +8,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::names::{EnvironmentName, EstateName, HostName, ModuleName, PeakName, PoolName};
+use crate::names::{BucketName, EnvironmentName, EstateName, HostName, ModuleName, PeakName, PoolName};
 use crate::series::Series;
 use crate::units::{ByteSize, Money, Span};
 
@@ -26,6 +26,9 @@ pub struct RawEstate {
     /// What every environment gets unless it says otherwise.
     #[garde(dive)]
     pub baseline: Option<RawBaseline>,
+    /// Buckets of S3 stores that backups go to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stores: Vec<RawStore>,
     /// The environments; each is one Odoo with its own database.
     #[serde(default)]
     #[garde(dive)]
@@ -151,7 +154,7 @@ pub struct RawBaseline {
     /// The database.
     #[garde(dive)]
     pub database: Option<RawDatabase>,
-    /// Backup wishes; declared, not acted on by this release.
+    /// Where its write-ahead log and its backups go; production has them unless it says otherwise.
     pub backup: Option<RawBackup>,
     /// Recovery objectives.
     pub objectives: Option<RawObjectives>,
@@ -195,7 +198,7 @@ pub struct RawEnvironment {
     /// The database.
     #[garde(dive)]
     pub database: Option<RawDatabase>,
-    /// Backup wishes; declared, not acted on by this release.
+    /// Where its write-ahead log and its backups go; production has them unless it says otherwise.
     pub backup: Option<RawBackup>,
     /// Recovery objectives.
     pub objectives: Option<RawObjectives>,
@@ -268,17 +271,48 @@ pub struct RawDatabase {
     pub max_connections: Option<u16>,
 }
 
-/// Backup wishes.
+/// Where the write-ahead log and the backups of an environment go. Each environment has a folder of its own
+/// below a place, of its own name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawBackup {
     /// How far back a restore to any moment must reach; at least 1d, default 7d.
     #[schemars(with = "Option<Span>")]
     pub recovery_window: Option<String>,
-    /// A copy elsewhere: `s3://bucket/path` or `file:///path`.
+    /// The copy that restores are made from: `s3://bucket/path` or `file:///path`; default: a folder of the
+    /// state folder.
+    pub near: Option<String>,
+    /// A second copy elsewhere: `s3://bucket/path` or `file:///path`.
     pub far: Option<String>,
-    /// How often a restore is tried.
+    /// How often a restore is tried; default `daily` for production.
     pub restore_test: Option<RestoreTest>,
+    /// Time between two full backups; 1h to 31d, default 7d.
+    #[schemars(with = "Option<Span>")]
+    pub full: Option<String>,
+    /// Time between two incremental backups; at least 15m and not more than `full`, default 6h.
+    #[schemars(with = "Option<Span>")]
+    pub incremental: Option<String>,
+    /// Most bytes a second that copying files takes, at least 64KiB, such as 20MiB; default: no limit.
+    #[schemars(with = "Option<ByteSize>")]
+    pub bandwidth: Option<String>,
+}
+
+/// A bucket of an S3 store. Its keys stand in a file beside the estate file's own, never in here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawStore {
+    /// Name of the bucket, as places say it: `s3://name/path`.
+    #[schemars(with = "BucketName")]
+    pub name: String,
+    /// Where the store answers: `https://host` or `https://host:port`.
+    pub endpoint: String,
+    /// Region, such as eu-central-1; default us-east-1.
+    pub region: Option<String>,
+    /// Absolute path of a PEM file with the authority of its certificate; default: those of the machine.
+    pub authority: Option<String>,
+    /// Absolute path of a file that only root can read, with a line `access_key = ...` and a line
+    /// `secret_key = ...`.
+    pub credentials: String,
 }
 
 /// How often a restore is tried.

@@ -45,6 +45,27 @@ fn odoo() -> impl Strategy<Value = Value> {
     )
 }
 
+/// Backups of any kind; the store is declared in every file.
+fn backup() -> impl Strategy<Value = Value> {
+    let place = |s3: &'static str, folder: &'static str| some(select(vec![s3, folder]));
+    let hours = || (1_u32..=24).prop_map(|hours| format!("{hours}h"));
+    (place("s3://store-one/near", "file:///mnt/near"), place("s3://store-two", "file:///mnt/far"), some(hours()))
+        .prop_map(|(near, far, full)| object([("near", near), ("far", far), ("full", full)]))
+}
+
+/// The stores that places name.
+fn stores() -> Value {
+    let store = |name: &str, more| {
+        object([
+            ("name", Some(name.into())),
+            ("endpoint", Some(format!("https://{name}.example").into())),
+            ("credentials", Some(format!("/etc/{name}").into())),
+            ("authority", more),
+        ])
+    };
+    json!([store("store-one", None), store("store-two", Some("/etc/ca.pem".into()))])
+}
+
 /// An environment of any size; its name is put in where names have to differ.
 fn environment() -> impl Strategy<Value = Value> {
     let stage = select(vec!["production", "staging", "test", "dev"]);
@@ -52,15 +73,16 @@ fn environment() -> impl Strategy<Value = Value> {
     let budget = some(0_u16..=64).prop_map(|burst| object([("burst_workers", burst)]));
     (
         "[a-z](-?[a-z0-9]){0,15}",
-        (some(stage), some(any::<bool>()), some(1_u32..=100_000)),
+        (some(stage), some(any::<bool>()), some(1_u32..=100_000), some(backup())),
         (some(odoo()), some(workers()), some(resources()), some(database), some(budget)),
     )
-        .prop_map(|(name, (stage, protected, users), (odoo, workers, resources, database, budget))| {
+        .prop_map(|(name, (stage, protected, users, backup), (odoo, workers, resources, database, budget))| {
             object([
                 ("name", Some(name.into())),
                 ("stage", stage),
                 ("protected", protected),
                 ("users", users),
+                ("backup", backup),
                 ("odoo", odoo),
                 ("workers", workers),
                 ("resources", resources),
@@ -122,7 +144,7 @@ pub fn accepted() -> impl Strategy<Value = String> {
                 .collect();
             let baseline = object([("odoo", odoo)]);
             // JSON is YAML.
-            json!({ "estate": "acme", "baseline": baseline, "environments": environments, "peaks": peaks }).to_string()
+            json!({ "estate": "acme", "stores": stores(), "baseline": baseline, "environments": environments, "peaks": peaks }).to_string()
         })
 }
 

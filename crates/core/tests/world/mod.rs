@@ -85,12 +85,19 @@ impl World {
                     database: Observed::Unknown("postgres does not run".into()),
                     workloads: Default::default(),
                     route: Observed::Known(None),
+                    repository: None,
                 };
                 self.seen.environments.insert(environment, new);
             }
             Action::EnsureSecrets { environment } => {
-                for name in SecretName::ENVIRONMENT {
-                    self.seen.secrets.insert(SecretRef { environment: Some(environment.clone()), name });
+                let declared = self.estate().environments.iter().find(|it| it.name == environment);
+                let backs_up = declared.is_some_and(|it| it.backup.is_some());
+                let more: &[SecretName] = if backs_up { &SecretName::BACKUP } else { &[] };
+                for name in SecretName::ENVIRONMENT.iter().chain(more) {
+                    self.seen.secrets.insert(SecretRef { environment: Some(environment.clone()), name: *name });
+                }
+                if backs_up {
+                    self.seen.secrets.insert(SecretRef { environment: None, name: SecretName::ProofKey });
                 }
             }
             Action::EnsureCertificate { environment, host } => {
@@ -106,6 +113,16 @@ impl World {
                 let seen = self.environment(&environment);
                 (seen.data, seen.data_major) = (true, data_major);
                 self.contents.insert(environment, self.templates.get(&key).cloned().unwrap_or_default());
+            }
+            Action::RestoreData { environment, seed } => {
+                let data_major = self.seen.host.postgres_major;
+                let contents = self.contents.get(&seed.from).cloned().unwrap_or_default();
+                let seen = self.environment(&environment);
+                (seen.data, seen.data_major) = (true, data_major);
+                self.contents.insert(environment, contents);
+            }
+            Action::EnsureRepository { environment, places } => {
+                self.environment(&environment).repository = Some(places);
             }
             Action::EnsureWorkload { id: WorkloadId { environment, role }, digest } => {
                 let state = WorkloadState::Ready;
@@ -163,10 +180,11 @@ impl World {
                 (seen.data, seen.data_major) = (false, None);
             }
             Action::RemoveSecrets { environment } => {
-                self.seen.secrets.remove_all(&environment);
+                self.seen.secrets.remove_environment(&environment);
             }
             Action::Forget { environment, .. } => {
                 self.seen.environments.remove(&environment);
+                self.seen.seeds.remove(&environment);
             }
         }
     }

@@ -116,6 +116,33 @@ impl fmt::Debug for Admin {
 impl Admin {
     /// Connects to `database` through the socket of `port` in `socket_dir`, within ten seconds.
     pub async fn connect(socket_dir: &Path, port: u16, database: &str) -> Result<Self, AdminError> {
+        let admin = Self::open(socket_dir, port, database, SUPERUSER).await?;
+        admin
+            .batch(
+                "silence the session's log",
+                "SET track_activities = off; SET log_statement = 'none'; SET log_min_duration_statement = -1;
+                 SET log_duration = off; SET log_min_error_statement = 'panic'; SET pg_stat_statements.track = 'none';
+                 SET pg_stat_statements.track_utility = off; SET statement_timeout = 0; SET lock_timeout = '30s';
+                 SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning;
+                 SET search_path = public, pg_catalog",
+            )
+            .await?;
+        Ok(admin)
+    }
+
+    /// The same as `role` and with its rights, where the server asks for no password.
+    pub(crate) async fn connect_as(
+        socket_dir: &Path,
+        port: u16,
+        database: &str,
+        role: &str,
+    ) -> Result<Self, AdminError> {
+        let connection = Self::open(socket_dir, port, database, role).await?;
+        connection.batch("prepare the session", "SET search_path = public, pg_catalog").await?;
+        Ok(connection)
+    }
+
+    async fn open(socket_dir: &Path, port: u16, database: &str, role: &str) -> Result<Self, AdminError> {
         let failed =
             |code, why| AdminError::Connect { socket: socket_dir.to_owned(), database: database.to_owned(), code, why };
         // A long folder name does not fit the socket address; the open folder's short name does.
@@ -129,7 +156,7 @@ impl Admin {
         config
             .host_path(&host)
             .port(port)
-            .user(SUPERUSER)
+            .user(role)
             .dbname(database)
             .application_name("springtide-admin")
             .connect_timeout(Duration::from_secs(CONNECT_SECONDS));
@@ -147,18 +174,7 @@ impl Admin {
                 tracing::debug!(code = error.code().map(|c| c.code()), "administrative connection ended");
             }
         });
-        let admin = Self { client, socket: socket_dir.to_owned(), port, database: database.to_owned() };
-        admin
-            .batch(
-                "silence the session's log",
-                "SET track_activities = off; SET log_statement = 'none'; SET log_min_duration_statement = -1;
-                 SET log_duration = off; SET log_min_error_statement = 'panic'; SET pg_stat_statements.track = 'none';
-                 SET pg_stat_statements.track_utility = off; SET statement_timeout = 0; SET lock_timeout = '30s';
-                 SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning;
-                 SET search_path = public, pg_catalog",
-            )
-            .await?;
-        Ok(admin)
+        Ok(Self { client, socket: socket_dir.to_owned(), port, database: database.to_owned() })
     }
 
     /// A further connection to another database of the same server.

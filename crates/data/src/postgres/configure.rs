@@ -22,6 +22,8 @@ pub(super) const TEMPLATE_UUID: &str = "springtide.template_uuid";
 pub struct Configure {
     /// Whose database it is.
     pub environment: EnvironmentName,
+    /// The environment whose data it was restored from, if it was: its database has still that one's name.
+    pub restored_from: Option<EnvironmentName>,
     /// Address that users type, for `web.base.url`.
     pub base_url: String,
     /// Address at which Odoo reaches itself, for `report.url`, such as `http://127.0.0.1:21012`.
@@ -44,7 +46,7 @@ pub struct Configure {
 /// `admin` must be connected to the database `postgres`.
 pub async fn configure(admin: &Admin, wanted: &Configure) -> Result<(), AdminError> {
     let database = database_of(&wanted.environment)?;
-    rename(admin, &database).await?;
+    rename(admin, &database, wanted.restored_from.as_ref()).await?;
     roles::ensure_all(admin, &wanted.verifiers, &wanted.connection_limits).await?;
     access(admin, &database).await?;
 
@@ -53,21 +55,20 @@ pub async fn configure(admin: &Admin, wanted: &Configure) -> Result<(), AdminErr
     identity(&inside, &database, wanted).await
 }
 
-/// Gives the template's database the environment's name, if that is still to be done.
-async fn rename(admin: &Admin, database: &str) -> Result<(), AdminError> {
+/// Gives the database of the template, or of the environment it was restored from, this one's name, if that is
+/// still to be done.
+async fn rename(admin: &Admin, database: &str, restored_from: Option<&EnvironmentName>) -> Result<(), AdminError> {
     if admin.has_database(database).await? {
         return Ok(());
     }
-    if !admin.has_database(TEMPLATE_DATABASE).await? {
+    let before = match restored_from {
+        Some(from) => database_of(from)?,
+        None => TEMPLATE_DATABASE.to_owned(),
+    };
+    if !admin.has_database(&before).await? {
         return Err(AdminError::NoDatabase(database.to_owned()));
     }
-    admin
-        .execute_format(
-            "rename the template's database",
-            "ALTER DATABASE %I RENAME TO %I",
-            &[TEMPLATE_DATABASE, database],
-        )
-        .await
+    admin.execute_format("rename the database", "ALTER DATABASE %I RENAME TO %I", &[&before, database]).await
 }
 
 /// Who may enter which database.

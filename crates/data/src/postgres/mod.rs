@@ -13,5 +13,5 @@ pub use autovacuum::autovacuum;
 pub use configure::{Configure, TEMPLATE_DATABASE, configure, mark_template, observe, take_back};
 pub use roles::DbRole;
 pub use settings::reset_settings;
-pub use signals::{Connections, Pool, ServerConnections, connections, pools};
+pub use signals::{Archiver, Connections, Pool, ServerConnections, archiver, connections, pools};
 pub use users::users;

@@ -1,4 +1,4 @@
-//! What database and pooler say of their connections now.
+//! What database and pooler say of their connections, and the database of its archiving, now.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsRawFd as _;
@@ -50,6 +50,39 @@ pub async fn connections(admin: &Admin) -> Result<ServerConnections, AdminError>
         }
     }
     Ok(seen)
+}
+
+/// What the server says of handing its write-ahead log over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Archiver {
+    /// Segments that were taken since its statistics began.
+    pub archived: u64,
+    /// When the newest was taken, microseconds since 1970; none if none ever was.
+    pub last_archived: Option<i64>,
+    /// Attempts that failed since its statistics began.
+    pub failed: u64,
+    /// When the newest attempt failed, microseconds since 1970.
+    pub last_failed: Option<i64>,
+    /// Segments that wait to be taken.
+    pub ready_files: u64,
+}
+
+/// Asks the server whether its write-ahead log is taken.
+pub async fn archiver(admin: &Admin) -> Result<Archiver, AdminError> {
+    let sql = "SELECT archived_count, (extract(epoch FROM last_archived_time) * 1000000)::int8,
+                      failed_count, (extract(epoch FROM last_failed_time) * 1000000)::int8,
+                      (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready')
+               FROM pg_stat_archiver";
+    let rows = admin.query("ask the archiver", sql, &[]).await?;
+    let Some(row) = rows.first() else { return Ok(Archiver::default()) };
+    let count = |column: usize| row.get::<_, i64>(column).unsigned_abs();
+    Ok(Archiver {
+        archived: count(0),
+        last_archived: row.get(1),
+        failed: count(2),
+        last_failed: row.get(3),
+        ready_files: count(4),
+    })
 }
 
 /// One pool of PgBouncer, as `SHOW POOLS` tells it.

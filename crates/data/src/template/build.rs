@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use springtide_core::layout::Slot;
 use springtide_core::workload::{CONFIG_PATH, Root, UserSpec};
-use springtide_driver::{Driver, Generation, Task, TaskMount};
+use springtide_driver::{Driver, Generation, Network, Task, TaskMount};
 
 use super::server::{DATA_AT, PORT, SOCKET_AT, Site, how, succeeded};
 use super::{BUILDING, Manifest, TemplateError, TemplateSpec, folder, io_error, manifest, processes, remove};
@@ -261,6 +261,7 @@ fn odoo_task(spec: &TemplateSpec, site: &Site, name: &str, command: Vec<String>)
             TaskMount { from: site.odoo_data(), at: ODOO_DATA_AT.into(), read_only: false },
         ],
         user: site.user,
+        network: Network::Machine,
         deadline_s: INSTALL_SECONDS,
     }
 }

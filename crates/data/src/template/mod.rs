@@ -6,7 +6,7 @@
 
 mod build;
 mod copy;
-mod processes;
+pub(crate) mod processes;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};

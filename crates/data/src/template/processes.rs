@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Pids of the `postgres` processes that work in `data`, the postmaster first.
-pub(super) fn of(data: &Path) -> Vec<Pid> {
+pub(crate) fn of(data: &Path) -> Vec<Pid> {
     let Ok(wanted) = fs::metadata(data).map(|meta| (meta.dev(), meta.ino())) else { return Vec::new() };
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let mut found: Vec<(i32, i32)> = entries
@@ -34,7 +34,7 @@ fn parent(pid: i32) -> Option<i32> {
 }
 
 /// Sends a signal to the postmaster of `data`, if there is one.
-pub(super) fn signal(data: &Path, signal: Signal) {
+pub(crate) fn signal(data: &Path, signal: Signal) {
     if let Some(postmaster) = of(data).first() {
         // Gone in between is what we want.
         let _ = kill(*postmaster, signal);
@@ -42,7 +42,7 @@ pub(super) fn signal(data: &Path, signal: Signal) {
 }
 
 /// Ends every process of `data`: at once, because what it was building is thrown away.
-pub(super) async fn end(data: &Path) {
+pub(crate) async fn end(data: &Path) {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(20) {
         let pids = of(data);

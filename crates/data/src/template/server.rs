@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use springtide_core::workload::{Root, UserSpec};
-use springtide_driver::{Task, TaskMount, TaskOutcome};
+use springtide_driver::{Network, Task, TaskMount, TaskOutcome};
 
 use super::{TemplateError, processes};
 use crate::odoo_log;
@@ -60,6 +60,7 @@ impl Site {
                 TaskMount { from: self.socket(), at: SOCKET_AT.into(), read_only: false },
             ],
             user: self.user,
+            network: Network::Machine,
             deadline_s,
         }
     }

@@ -18,8 +18,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::unistd::{ForkResult, Pid, execve, fork, getpid, getppid, pipe2, setsid};
 
+use super::network;
 use super::privileges::Identity;
 use super::sandbox::{self, View};
+use crate::Network;
 
 /// All a child needs; made by the keeper before it forks.
 pub(crate) struct Prepared {
@@ -31,6 +33,8 @@ pub(crate) struct Prepared {
     pub env: BTreeMap<String, String>,
     /// What it sees.
     pub view: View,
+    /// What it can reach.
+    pub network: Network,
     /// Who it becomes.
     pub identity: Identity,
     /// Where its output goes.
@@ -92,6 +96,7 @@ fn become_program(
     let step = |what: &'static str| move |error: nix::errno::Errno| format!("{what}: {error}");
     // A session of its own: the keeper is in another one, and the whole session can be found.
     setsid().map_err(step("make a session"))?;
+    network::enter(prepared.network)?;
     sandbox::enter(&prepared.view)?;
     let mut byte = [0];
     if File::from(go).read(&mut byte).unwrap_or(0) != 1 {

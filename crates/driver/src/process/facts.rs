@@ -26,6 +26,9 @@ pub(crate) fn read(paths: &Paths) -> HostFacts {
     if programs::redis().is_none() {
         missing.insert("redis-server".to_owned());
     }
+    if !std::path::Path::new("/usr/bin/pgbackrest").exists() {
+        missing.insert("pgbackrest".to_owned());
+    }
     if !paths.tool("traefik").exists() {
         missing.insert("traefik".to_owned());
     }

@@ -12,6 +12,7 @@
 //! The rule that keeps it right: nothing runs that is not recorded first, and nothing is believed
 //! that is not seen in `/proc` with its start time.
 
+mod backups;
 mod board;
 mod bundles;
 mod cgroup;
@@ -25,6 +26,7 @@ mod identity;
 mod keeper;
 mod leftovers;
 mod logs;
+mod network;
 mod paths;
 mod ports;
 mod prepare;
@@ -272,7 +274,12 @@ impl Driver for ProcessDriver {
         }
         // The environment's own folder, unless somebody else keeps something in it.
         let _ = tokio::fs::remove_dir(self.paths.environment(environment)).await;
-        Ok(())
+        let paths = self.paths.clone();
+        let environment = environment.clone();
+        let aside = move || backups::set_aside(&paths, &environment);
+        tokio::task::spawn_blocking(aside)
+            .await
+            .unwrap_or_else(|error| Err(DriverError::Supervisor(format!("setting backups aside panicked: {error}"))))
     }
 
     fn logs(&self, id: &WorkloadId) -> Vec<PathBuf> {

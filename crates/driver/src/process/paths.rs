@@ -53,10 +53,21 @@ impl Paths {
         self.state.join("environments").join(environment.as_str())
     }
     pub fn volume(&self, environment: Option<&EnvironmentName>, volume: Volume) -> PathBuf {
-        match environment {
-            Some(environment) => self.environment(environment).join("volumes").join(volume.as_str()),
-            None => self.state.join("volumes").join(volume.as_str()),
+        match (environment, volume) {
+            // Beside what belongs to the environment alone, since it outlives it.
+            (Some(environment), Volume::BackupNear) => self.backup(environment).join("near/pg"),
+            (Some(environment), _) => self.environment(environment).join("volumes").join(volume.as_str()),
+            (None, _) => self.state.join("volumes").join(volume.as_str()),
         }
+    }
+    /// What of an environment's backups lies in the state folder.
+    pub fn backup(&self, environment: &EnvironmentName) -> PathBuf {
+        self.state.join("backup").join(environment.as_str())
+    }
+    /// Where they go when the environment goes: the next one of its name begins with an empty folder.
+    pub fn former_backup(&self, environment: &EnvironmentName, number: u32) -> PathBuf {
+        // No environment's name holds the sign.
+        self.state.join("backup").join(format!("{environment}@{number}"))
     }
     /// A folder of files that came with a version of Springtide.
     pub fn bundle(&self, digest: &Digest) -> PathBuf {

@@ -3,18 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Component, Path};
 
 use nix::unistd::{Gid, Uid, chown};
-use springtide_core::workload::{CONFIG_PATH, Root, UserSpec, Volume, WorkloadSpec};
+use springtide_core::workload::{CONFIG_PATH, FolderMount, Root, UserSpec, Volume, WorkloadSpec};
 
 use super::child::Prepared;
 use super::paths::{Paths, write_whole};
 use super::privileges::{self, Identity};
 use super::sandbox::{Bind, View, check_mount_point};
 use super::{logs, programs};
-use crate::{DriverError, ResolvedWorkload, Task};
+use crate::{DriverError, Network, ResolvedWorkload, Task};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -46,7 +47,11 @@ fn folder(path: &Path, uid: u32, gid: u32, mode: u32) -> Result<()> {
 /// Makes a volume's folder as its users need it.
 pub(crate) fn make_volume(path: &Path, volume: Volume, user: UserSpec) -> Result<()> {
     match volume {
-        Volume::PostgresData | Volume::SessionsData => folder(path, user.uid, user.gid, 0o700),
+        Volume::PostgresData | Volume::SessionsData | Volume::BackupSpool => folder(path, user.uid, user.gid, 0o700),
+        Volume::BackupNear => {
+            folder(path, user.uid, user.gid, 0o700)?;
+            own(path, user).map_err(|error| format!("give {} to user {}: {error}", path.display(), user.uid))
+        }
         // The server's user writes the socket, the environment's group finds it.
         Volume::PostgresSocket | Volume::PoolerSocket | Volume::SessionsSocket => {
             folder(path, user.uid, user.gid, 0o2750)
@@ -60,6 +65,59 @@ pub(crate) fn make_volume(path: &Path, volume: Volume, user: UserSpec) -> Result
         }
         Volume::Routes => folder(path, 0, 0, 0o755),
     }
+}
+
+/// Gives a folder with all in it to `user`, unless it is theirs: an environment that was made anew may have
+/// other Unix ids. The folder itself comes last, so that what was cut off is done again.
+fn own(path: &Path, user: UserSpec) -> std::io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, lchown};
+    if fs::symlink_metadata(path)?.uid() == user.uid {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => own(&entry.path(), user)?,
+            // Not what a link points at.
+            false => lchown(entry.path(), Some(user.uid), Some(user.gid))?,
+        }
+    }
+    lchown(path, Some(user.uid), Some(user.gid))
+}
+
+/// Makes a folder of the machine that the estate file names for `user`; false if the folder below which it is
+/// to be is not there.
+fn machine_folder(mount: &FolderMount, user: UserSpec) -> Result<bool> {
+    let base = Path::new(&mount.base);
+    let plain = |path: &Path, first| {
+        path.components().enumerate().all(|(number, part)| match part {
+            Component::RootDir => first && number == 0,
+            Component::Normal(_) => true,
+            _ => false,
+        })
+    };
+    if !base.is_absolute() || !plain(base, true) || !plain(Path::new(&mount.inside), false) {
+        return Err(format!("{}/{} is not a plain path", mount.base, mount.inside));
+    }
+    if !base.is_dir() {
+        return Ok(false);
+    }
+    let mut path = base.to_owned();
+    let parts: Vec<_> = Path::new(&mount.inside).components().collect();
+    for (number, part) in parts.iter().enumerate() {
+        path.push(part);
+        let last = number + 1 == parts.len();
+        let (uid, gid, mode) = if last { (user.uid, user.gid, 0o700) } else { (0, 0, 0o711) };
+        // A link could lead anywhere, and it is root who follows.
+        if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_dir()) {
+            return Err(format!("{} is not a folder", path.display()));
+        }
+        folder(&path, uid, gid, mode)?;
+        if last {
+            own(&path, user).map_err(|error| format!("give {} to user {uid}: {error}", path.display()))?;
+        }
+    }
+    Ok(true)
 }
 
 /// Writes configuration files for the group to read; files that are no longer wanted go.
@@ -148,11 +206,12 @@ struct Parts<'a> {
     folder: &'a Path,
     log: fs::File,
     binds: Vec<Bind>,
+    network: Network,
     dies_with_keeper: bool,
 }
 
 fn finish(paths: &Paths, parts: Parts<'_>) -> Result<Prepared> {
-    let Parts { name, root, command, env, identity, config, folder, log, mut binds, dies_with_keeper } = parts;
+    let Parts { name, root, command, env, identity, config, folder, log, mut binds, network, dies_with_keeper } = parts;
     let Some(first) = command.first() else { return Err("the command is empty".to_owned()) };
     let program = programs::resolve(paths, root, first).map_err(words)?;
     if let Some(from) = program.bind {
@@ -179,6 +238,7 @@ fn finish(paths: &Paths, parts: Parts<'_>) -> Result<Prepared> {
         arguments: command.to_vec(),
         env: environment(env, name),
         view: View { root: own_root, binds, accounts, hide: paths.state.clone() },
+        network,
         identity,
         log,
         dies_with_keeper,
@@ -204,7 +264,17 @@ pub(crate) fn workload(paths: &Paths, workload: &ResolvedWorkload) -> Result<Pre
         }
         binds.push(Bind { from, at: mount.at.clone().into(), read_only: true });
     }
-    let log = logs::open(&folder.log(), false).map_err(|e| format!("open the log: {e}"))?;
+    let mut log = logs::open(&folder.log(), false).map_err(|e| format!("open the log: {e}"))?;
+    for mount in &spec.folders {
+        check_mount_point(&mount.at)?;
+        let from = Path::new(&mount.base).join(&mount.inside);
+        // What it is for must not keep the workload from running: it is said, and what needs it will fail.
+        match machine_folder(mount, spec.user) {
+            Ok(true) => binds.push(Bind { from, at: mount.at.clone().into(), read_only: false }),
+            Ok(false) => drop(writeln!(log, "springtide: {} is not there; running without {}", mount.base, mount.at)),
+            Err(why) => drop(writeln!(log, "springtide: {why}; running without {}", mount.at)),
+        }
+    }
     finish(
         paths,
         Parts {
@@ -217,6 +287,7 @@ pub(crate) fn workload(paths: &Paths, workload: &ResolvedWorkload) -> Result<Pre
             folder: &folder.0,
             log,
             binds,
+            network: Network::Machine,
             dies_with_keeper: false,
         },
     )
@@ -255,6 +326,7 @@ pub(crate) fn task(paths: &Paths, task: &Task, log: fs::File) -> Result<Prepared
             folder: &folder_path,
             log,
             binds,
+            network: task.network,
             dies_with_keeper: true,
         },
     )
@@ -263,6 +335,12 @@ pub(crate) fn task(paths: &Paths, task: &Task, log: fs::File) -> Result<Prepared
 /// Which volume a folder of the state is, if it is one.
 fn volume_at(paths: &Paths, path: &Path) -> Option<Volume> {
     let below = path.strip_prefix(&paths.state).ok()?;
+    if let Ok(backup) = below.strip_prefix("backup")
+        && backup.components().count() == 3
+        && backup.ends_with("near/pg")
+    {
+        return Some(Volume::BackupNear);
+    }
     let inside = below.parent()?.ends_with("volumes");
     Volume::ALL.into_iter().find(|volume| inside && path.file_name().is_some_and(|name| name == volume.as_str()))
 }

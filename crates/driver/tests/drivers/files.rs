@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use springtide_core::layout::Slot;
 use springtide_core::observe::EditedFile;
 use springtide_core::workload::{FileSpec, Root, Text};
-use springtide_driver::{Driver, Ensured, Generation, Task};
+use springtide_driver::{Driver, Ensured, Generation, Network, Task};
 
 use crate::rig::{Driven, SECRET, murder, redigest, seen, until, with_driver, workload, written};
 
@@ -103,6 +103,7 @@ async fn the_state_folder_shows_strangers_nothing() {
             files: vec![("a.conf".into(), SECRET.into())],
             mounts: Vec::new(),
             user: Slot(945).installer(),
+            network: Network::Machine,
             deadline_s: 10,
         };
         driver.run_task(&task, Generation(1)).await.unwrap();

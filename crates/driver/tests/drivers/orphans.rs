@@ -14,7 +14,7 @@ use springtide_core::digest::Digest;
 use springtide_core::layout::Slot;
 use springtide_core::observe::WorkloadState;
 use springtide_core::workload::Root;
-use springtide_driver::{Driver, DriverError, Generation, LeftoverKind, Task};
+use springtide_driver::{Driver, DriverError, Generation, LeftoverKind, Network, Task};
 
 use crate::rig::{
     CACHE, Driven, SECRET, SHIM, gone, murder, processes, redigest, seen, until, with_driver, workload, written,
@@ -81,6 +81,7 @@ fn task(mark: &str) -> Task {
         files: vec![("a.conf".into(), SECRET.into())],
         mounts: Vec::new(),
         user: Slot(930).installer(),
+        network: Network::Machine,
         deadline_s: 100,
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use springtide_core::layout::Slot;
 use springtide_core::role::Role;
 use springtide_core::workload::{PortName, Probe, Root, StopRule, StopSignal, Volume, VolumeMount, WorkloadId};
-use springtide_driver::{Driver, Generation, Task, mounts_of};
+use springtide_driver::{Driver, Generation, Network, Task, mounts_of};
 
 use crate::rig::{Driven, redigest, seen, with_driver, workload};
 
@@ -29,6 +29,7 @@ async fn runs_postgres_and_enters_it() {
             files: Vec::new(),
             mounts: mounts_of(&*driver, Some(&environment), &volumes),
             user: slot.user(Role::Postgres),
+            network: Network::Machine,
             deadline_s: 60,
         };
         let made = driver.run_task(&initdb, Generation(1)).await.unwrap();
@@ -84,6 +85,7 @@ async fn an_odoo_root_shows_its_own_files_and_cannot_be_written() {
             files: Vec::new(),
             mounts: Vec::new(),
             user: Slot(192).installer(),
+            network: Network::Machine,
             deadline_s: 60,
         };
         let inside = driver.run_task(&task, Generation(1)).await.unwrap();

@@ -34,6 +34,7 @@ pub fn workload(slot: u16, script: &str) -> ResolvedWorkload {
         files: vec![FileSpec { name: "app.conf".into(), content: Text::plain("one"), reloadable: true }],
         volumes: vec![VolumeMount { volume: Volume::OdooData, at: "/srv/springtide/data".into(), read_only: false }],
         bundles: Vec::new(),
+        folders: Vec::new(),
         ports: BTreeMap::new(),
         user: slot.user(Role::Web),
         needs: Vec::new(),

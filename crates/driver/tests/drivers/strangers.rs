@@ -8,7 +8,7 @@ use std::time::Duration;
 use springtide_core::layout::Slot;
 use springtide_core::role::Role;
 use springtide_core::workload::Root;
-use springtide_driver::{Driver, Generation, ProcessDriver, Task};
+use springtide_driver::{Driver, Generation, Network, ProcessDriver, Task};
 
 use crate::rig::{Driven, gone, murder, processes, until, with_driver, workload};
 
@@ -36,6 +36,7 @@ async fn a_process_that_nobody_declared_is_named_and_left() {
             files: Vec::new(),
             mounts: Vec::new(),
             user: SLOT.installer(),
+            network: Network::Machine,
             deadline_s: 100,
         };
         let (tasks, commands) = (driver.clone(), driver.clone());

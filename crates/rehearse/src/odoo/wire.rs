@@ -52,6 +52,9 @@ impl Wire {
         let failed = |cause| WireError { url: target.url.clone(), cause };
         let mut builder = reqwest::Client::builder()
             .no_proxy()
+            // One connection for each act under way, as scanners and partners' programs have it: HTTP/2 would put all
+            // on one.
+            .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .cookie_store(true)
             .connect_timeout(Duration::from_secs(10))

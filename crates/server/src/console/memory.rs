@@ -102,6 +102,7 @@ mod tests {
             database: Observed::Unknown("not asked".into()),
             workloads: [(Role::Web, web)].into_iter().collect(),
             route: Observed::Unknown("not asked".into()),
+            repository: None,
         };
         let environments = [("prod".parse().unwrap(), environment)].into();
         Observation { at, environments, ..Observation::default() }

@@ -366,6 +366,11 @@ impl Control {
         all
     }
 
+    /// Its clock, for what is written down.
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.settings.clock)
+    }
+
     /// The edges, with store, driver and secrets.
     pub fn estate(&self) -> &Estate {
         &self.estate

@@ -13,7 +13,7 @@ use springtide_core::names::EnvironmentName;
 use springtide_core::observe::Observed;
 use springtide_core::role::Role;
 use springtide_core::workload::{SecretName, SecretRef, Volume};
-use springtide_data::postgres::{Admin, Pool, ServerConnections, connections, pools};
+use springtide_data::postgres::{Admin, Archiver, Pool, ServerConnections, archiver, connections, pools};
 
 use crate::Estate;
 
@@ -30,6 +30,8 @@ pub struct Signals {
     pub pools: Observed<Vec<Pool>>,
     /// PostgreSQL's connections by role.
     pub connections: Observed<ServerConnections>,
+    /// Whether PostgreSQL's write-ahead log is taken.
+    pub archiver: Observed<Archiver>,
     /// Redis' memory.
     pub sessions: Observed<SessionMemory>,
     /// The entrance's services and whether their servers are up.
@@ -49,15 +51,20 @@ pub async fn gather(estate: &Estate, name: &EnvironmentName, slot: Slot) -> Sign
         let port = slot.port(Role::Postgres).unwrap_or_default();
         let admin = Admin::connect(&volume(Volume::PostgresSocket), port, "postgres").await;
         let admin = admin.map_err(|error| error.to_string())?;
-        connections(&admin).await.map_err(|error| error.to_string())
+        let held = connections(&admin).await.map_err(|error| error.to_string())?;
+        Ok((held, archiver(&admin).await.map_err(|error| error.to_string())?))
     };
-    let (pools, connections, sessions, services) = tokio::join!(
+    let (pools, database, sessions, services) = tokio::join!(
         within(of_pooler),
         within(of_database),
         within(sessions::memory(estate, name)),
         within(entrance::services(estate, name)),
     );
-    Signals { pools, connections, sessions, services }
+    let (connections, archiver) = match database {
+        Observed::Known((connections, archiver)) => (Observed::Known(connections), Observed::Known(archiver)),
+        Observed::Unknown(why) => (Observed::Unknown(why.clone()), Observed::Unknown(why)),
+    };
+    Signals { pools, connections, archiver, sessions, services }
 }
 
 async fn within<T>(asked: impl Future<Output = Result<T, String>>) -> Observed<T> {

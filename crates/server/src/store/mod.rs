@@ -1,13 +1,15 @@
 //! The store: one SQLite file, all SQL of the control plane below this module.
 //!
 //! What is stored, because nothing else can tell it again:
-//! - `environments`: slot and series an environment holds, the host of its certificate, and why its data
-//!   may go once that was decided;
+//! - `environments`: slot and series an environment holds, the host of its certificate, which places of its
+//!   backups were prepared, and why its data may go once that was decided;
+//! - `seeds`: environments that are filled from a restore, and from which;
 //! - `operations` and `steps`: the journal, every step written before its effect and again after;
 //! - `epochs`: who began to act, in order; `leases`: which operation has which environment in hand;
 //! - `hold`: the stop switch; `approved`: what was approved per environment; `estate_file`: the last valid
 //!   text of the estate file;
 //! - `events`: the newest happenings, for those who follow;
+//! - `backup_runs`, `canaries`, `proofs`, `mirrors`: what was tried and proven of recovery;
 //! - `tokens`, `login_codes`, `sessions`: who may come in, secrets as hashes; `answers`: those of requests that
 //!   may be repeated.
 //!
@@ -24,6 +26,7 @@ mod group;
 mod hold;
 mod journal;
 mod pages;
+mod recovery;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
@@ -43,6 +46,7 @@ pub use epochs::{ControllerKind, Epoch, EpochRecord};
 pub use events::{Event, EventKind, MOST_EVENTS, NewEvent};
 pub use hold::Held;
 pub use journal::{Begin, CUT_OFF, DONE, Intent, OperationRecord, StepRecord};
+pub use recovery::{BackupRun, CanaryRecord, MirrorRecord, ProofRun};
 
 /// The store could not be read or written, or refused what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -190,6 +194,11 @@ const VERSIONS: &[&str] = &[
     CREATE INDEX operations_open ON operations (id) WHERE ended IS NULL;
 ",
     tokens::TABLES,
+    "
+    ALTER TABLE environments ADD COLUMN repository TEXT;
+    CREATE TABLE seeds (environment TEXT PRIMARY KEY, seed TEXT NOT NULL) STRICT;
+",
+    recovery::TABLES,
 ];
 
 impl Store {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use springtide_core::observe::Observation;
+use springtide_core::observe::{Observation, Seed};
 use springtide_core::plan::Action;
 use springtide_core::sizing::SizedEnvironment;
 use springtide_core::workload::WorkloadId;
@@ -70,6 +70,20 @@ impl World for Lifelike {
         }
         tokio::time::sleep(Duration::from_millis(self.pace.load(Ordering::Relaxed))).await;
         self.world.step(execution, action, sized, progress).await
+    }
+
+    async fn ensure_repository(&self, execution: &Execution<'_>, sized: &SizedEnvironment<'_>) -> Result<(), Failure> {
+        self.world.ensure_repository(execution, sized).await
+    }
+
+    async fn restore_data(
+        &self,
+        execution: &Execution<'_>,
+        sized: &SizedEnvironment<'_>,
+        seed: &Seed,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        self.world.restore_data(execution, sized, seed, progress).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use springtide_core::digest::Digest;
 use springtide_core::names::EnvironmentName;
-use springtide_core::observe::{DatabaseObservation, EnvironmentObservation, HalfModule, Observation, Observed};
+use springtide_core::observe::{DatabaseObservation, EnvironmentObservation, HalfModule, Observation, Observed, Seed};
 use springtide_core::plan::Action;
 use springtide_core::plan::wanted::{wanted, wanted_of_estate};
 use springtide_core::role::{ByRole, Role};
@@ -104,6 +104,7 @@ impl Hand {
         action: &Action,
         sized: Option<&SizedEnvironment<'_>>,
         origin: &Origin,
+        progress: &dyn Progress,
     ) -> Result<(), Failure> {
         let Execution { estate, epoch, now, .. } = *execution;
         let (store, driver, generation) = (&estate.store, &estate.driver, Generation(epoch.0));
@@ -124,7 +125,11 @@ impl Hand {
             }
             Action::EnsureSecrets { environment } => {
                 self.guard(origin)?;
-                for (number, secret) in all_secrets(environment).enumerate() {
+                let backs_up = sized.is_some_and(|sized| sized.environment.backup.is_some());
+                let of = |name: SecretName| SecretRef { environment: Some(environment.clone()), name };
+                let more = backs_up.then(|| SecretName::BACKUP.map(of)).into_iter().flatten();
+                let signs = backs_up.then_some(SecretRef { environment: None, name: SecretName::ProofKey });
+                for (number, secret) in all_secrets(environment).chain(more).chain(signs).enumerate() {
                     machine.inner().secrets.insert(secret);
                     if number == 7 {
                         machine.point(controller, &title);
@@ -154,6 +159,16 @@ impl Hand {
                     overridden: Default::default(),
                 };
                 inner.data.insert(environment.clone(), data);
+            }
+            Action::RestoreData { seed, .. } => {
+                self.guard(origin)?;
+                self.restore_data(execution, sized.ok_or("it is not declared")?, seed, progress).await?;
+            }
+            Action::EnsureRepository { environment, places } => {
+                self.guard(origin)?;
+                self.ensure_repository(execution, sized.ok_or("it is not declared")?).await?;
+                machine.point(controller, &title);
+                store.repository_prepared(epoch, environment, *places)?;
             }
             Action::EnsureWorkload { id, digest } => self.ensure(execution, id, *digest, sized).await?,
             Action::ConfigureDatabase { environment, fingerprint } => {
@@ -211,7 +226,9 @@ impl Hand {
                     store.forget(epoch, environment)?;
                     machine.takes(controller, &title, LONG_MS, 1).await;
                 }
-                let mine = |secret: &SecretRef| secret.environment.as_ref() == Some(environment);
+                let mine = |secret: &SecretRef| {
+                    secret.environment.as_ref() == Some(environment) && !SecretName::BACKUP.contains(&secret.name)
+                };
                 if bug != "secrets-left-behind" {
                     machine.inner().secrets.retain(|secret| !mine(secret));
                 }
@@ -249,6 +266,8 @@ fn part_of(action: &Action) -> Part {
         | Action::EnsureSecrets { environment }
         | Action::EnsureCertificate { environment, .. }
         | Action::CopyTemplate { environment, .. }
+        | Action::RestoreData { environment, .. }
+        | Action::EnsureRepository { environment, .. }
         | Action::ConfigureDatabase { environment, .. }
         | Action::ResetSettings { environment, .. }
         | Action::InstallModules { environment, .. }
@@ -319,6 +338,7 @@ impl World for Hand {
                 database,
                 workloads,
                 route,
+                repository: record.repository,
             };
             environments.insert(record.name, observed);
         }
@@ -331,7 +351,30 @@ impl World for Hand {
             environments,
             estate: parts.filter_map(|role| Some((role, inner.observation(&WorkloadId::estate(role))?))).collect(),
             strangers: Vec::new(),
+            seeds: estate.store.seeds()?,
         })
+    }
+
+    async fn ensure_repository(&self, _: &Execution<'_>, sized: &SizedEnvironment<'_>) -> Result<(), Failure> {
+        let name = &sized.environment.name;
+        let inner = self.machine.inner();
+        match inner.observation(&WorkloadId::of(name, Role::Postgres)).is_some_and(|it| it.pid.is_some()) {
+            true => Ok(()),
+            false => Err("its database server does not run".into()),
+        }
+    }
+
+    async fn restore_data(
+        &self,
+        _: &Execution<'_>,
+        sized: &SizedEnvironment<'_>,
+        seed: &Seed,
+        _: &dyn Progress,
+    ) -> Result<(), Failure> {
+        let mut inner = self.machine.inner();
+        let data = inner.data.get(&seed.from).cloned().ok_or("there is no such set")?;
+        inner.data.insert(sized.environment.name.clone(), data);
+        Ok(())
     }
 
     async fn step(
@@ -339,7 +382,7 @@ impl World for Hand {
         execution: &Execution<'_>,
         action: &Action,
         sized: Option<&SizedEnvironment<'_>>,
-        _: &dyn Progress,
+        progress: &dyn Progress,
     ) -> Result<(), Failure> {
         let (machine, controller) = (&self.machine, self.controller);
         machine.alive(controller);
@@ -374,7 +417,7 @@ impl World for Hand {
         machine.point(controller, &format!("before {name}"));
         machine.takes(controller, &name, 50, 1500).await;
         let done = match execution.estate.driver.raise(Generation(execution.epoch.0)).await {
-            Ok(()) => self.give(execution, action, sized, &origin).await,
+            Ok(()) => self.give(execution, action, sized, &origin, progress).await,
             Err(error) => Err(error.into()),
         };
         machine.alive(controller);

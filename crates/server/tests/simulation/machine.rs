@@ -8,7 +8,7 @@ use springtide_core::digest::Digest;
 use springtide_core::layout::Slot;
 use springtide_core::names::{EnvironmentName, ModuleName};
 use springtide_core::observe::{DatabaseObservation, HostFacts, WorkloadObservation, WorkloadState};
-use springtide_core::workload::{SecretRef, WorkloadId};
+use springtide_core::workload::{SecretName, SecretRef, WorkloadId};
 use tokio::sync::oneshot;
 
 use crate::chance::draw;
@@ -360,7 +360,11 @@ impl Inner {
         let mut all: Vec<String> = workloads.map(ToString::to_string).collect();
         all.extend(self.data.contains_key(name).then(|| format!("data of {name}")));
         all.extend(self.routes.contains_key(name).then(|| format!("route of {name}")));
-        let secrets = self.secrets.iter().filter(|secret| secret.environment.as_ref().is_some_and(of)).count();
+        // The keys of its backups outlive it.
+        let goes = |secret: &&SecretRef| {
+            secret.environment.as_ref().is_some_and(of) && !SecretName::BACKUP.contains(&secret.name)
+        };
+        let secrets = self.secrets.iter().filter(goes).count();
         all.extend((secrets > 0).then(|| format!("{secrets} secrets of {name}")));
         all
     }

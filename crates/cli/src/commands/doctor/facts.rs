@@ -24,6 +24,10 @@ pub struct Facts {
     pub estate: Seen<Wanted>,
     /// The file system of the state folder.
     pub disk: Seen<Disk>,
+    /// Version of pgBackRest, major and minor; `None` if it is not here.
+    pub pgbackrest: Seen<Option<(u32, u32)>>,
+    /// Folders of the machine that places of backups lie in, with their file system; `None` if it is not there.
+    pub places: Vec<(String, Seen<Option<Disk>>)>,
     /// Bytes of memory that could be had now.
     pub memory_available: Seen<u64>,
     /// Control group hierarchies that can be used; empty if there are none.
@@ -52,6 +56,8 @@ pub struct Wanted {
     pub series: BTreeSet<Series>,
     /// How many environments.
     pub environments: usize,
+    /// How many of them are backed up.
+    pub backed_up: usize,
 }
 
 /// A file system.

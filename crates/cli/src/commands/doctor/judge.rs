@@ -1,5 +1,7 @@
 //! Judging: from facts to findings, by rules that are data or one function each. Looks at nothing.
 
+mod backup;
+
 use super::facts::{Disk, Facts, Folder, Seen, Supervisor};
 use crate::printer::counted;
 use crate::times;
@@ -69,6 +71,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     all.extend(odoo_roots(facts));
     all.push(estate(facts));
     all.extend(disk(&facts.disk));
+    all.extend(backup::backup(facts));
     all.extend(memory(facts));
     all.push(cgroups(&facts.cgroups));
     all.push(ports(facts));

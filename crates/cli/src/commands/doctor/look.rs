@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use springtide_core::check::CheckedEstate;
 use springtide_core::observe::{HostFacts, Observed};
+use springtide_core::place::Place;
 use springtide_data::secrets::SecretStore;
 use springtide_driver::Driver as _;
 use springtide_server::execute::chain;
@@ -59,9 +60,12 @@ pub async fn look(cli: &Cli) -> Result<Facts, Failure> {
             Ok(estate) => names(estate).await,
             Err(_) => Vec::new(),
         },
+        places: checked.as_ref().map(places).unwrap_or_default(),
+        pgbackrest: pgbackrest().await,
         estate: checked.map(|estate| Wanted {
             series: estate.environments.iter().map(|it| it.series).collect(),
             environments: estate.environments.len(),
+            backed_up: estate.environments.iter().filter(|it| it.backup.is_some()).count(),
         }),
         disk: disk(&state),
         memory_available: memory_available(),
@@ -109,6 +113,42 @@ fn is_here(program: &str) -> bool {
     let servers = versions.map(|version| version.path().join("bin"));
     let system = ["/usr/bin", "/usr/sbin", "/bin"].map(std::path::PathBuf::from);
     servers.chain(system).any(|folder| folder.join(program).exists())
+}
+
+/// Folders of the machine that places of backups lie in, each once. Those in the state folder are on its disk.
+fn places(estate: &CheckedEstate) -> Vec<(String, Seen<Option<Disk>>)> {
+    let backups = estate.environments.iter().filter_map(|it| it.backup.as_ref());
+    let all = backups.flat_map(|it| std::iter::once(&it.near).chain(&it.far));
+    let folders = all.filter_map(|place| match place {
+        Place::Folder(path) => path.rsplit_once('/').map(|(base, _)| base.to_owned()),
+        Place::Own | Place::Bucket { .. } => None,
+    });
+    let folders: std::collections::BTreeSet<String> = folders.collect();
+    let look = |path: String| {
+        let seen = Path::new(&path).is_dir().then(|| disk(Path::new(&path))).transpose();
+        (path, seen)
+    };
+    folders.into_iter().map(look).collect()
+}
+
+/// Version of pgBackRest, by its own word.
+async fn pgbackrest() -> Seen<Option<(u32, u32)>> {
+    let mut command = tokio::process::Command::new("/usr/bin/pgbackrest");
+    command.arg("version").env_clear().stdin(std::process::Stdio::null()).kill_on_drop(true);
+    let said = match tokio::time::timeout(RESOLVE, command.output()).await {
+        Ok(Ok(output)) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Ok(Err(error)) => return Err(format!("pgbackrest cannot be asked for its version: {error}")),
+        Err(_) => return Err("pgbackrest does not tell its version".to_owned()),
+    };
+    version(&said).map(Some).ok_or_else(|| "pgbackrest tells no version that is understood".to_owned())
+}
+
+/// `pgBackRest 2.45` as two numbers; later ones have a third.
+fn version(said: &str) -> Option<(u32, u32)> {
+    let mut numbers = said.trim().strip_prefix("pgBackRest ")?.split('.');
+    let minor = |text: &str| text.split(|sign: char| !sign.is_ascii_digit()).next().and_then(|it| it.parse().ok());
+    Some((numbers.next()?.parse().ok()?, minor(numbers.next()?)?))
 }
 
 fn disk(state: &Path) -> Seen<Disk> {
@@ -241,4 +281,17 @@ fn secrets(state: &Path) -> Seen<Option<()>> {
         Ok(())
     };
     open().map(Some).map_err(|error: springtide_data::secrets::SecretError| chain(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!(version("pgBackRest 2.45\n"), Some((2, 45)));
+        assert_eq!(version("pgBackRest 2.59.1"), Some((2, 59)));
+        assert_eq!(version("pgBackRest 2.60dev"), Some((2, 60)));
+        assert_eq!((version("pgBackRest"), version("2.45"), version("")), (None, None, None));
+    }
 }

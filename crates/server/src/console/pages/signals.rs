@@ -49,6 +49,14 @@ pub fn piece(it: &SignalsView) -> Markup {
                 }
             }
         }
+        @if let Some(archiver) = &it.archiver {
+            p {
+                "Write-ahead log: " b { (archiver.ready_files) } " segments wait to be archived"
+                @if archiver.last_failed.is_some() && archiver.last_failed > archiver.last_archived {
+                    " " (word(Tone::Bad, Icon::Question, "archiving fails"))
+                }
+            }
+        }
         @if let Some(sessions) = &it.sessions {
             p { "Sessions use " b { (bytes(sessions.used_bytes)) } " of " (bytes(sessions.most_bytes)) }
         }

@@ -17,6 +17,7 @@ use crate::fake::{self, FakeWorld};
 use crate::store::{ControllerKind, DONE, OperationRecord, Store};
 
 mod approve;
+mod backup;
 mod drift;
 mod halt;
 mod pace;

@@ -1,16 +1,19 @@
 //! Signals as they are told.
 
-use springtide_api::{ConnectionsView, PoolView, ServiceView, SessionMemoryView, SignalsView, UnknownView};
+use springtide_api::{
+    ArchiverView, ConnectionsView, PoolView, ServiceView, SessionMemoryView, SignalsView, UnknownView,
+};
 use springtide_core::observe::Observed;
 
 use crate::signals::Signals;
 
 /// The view of what was gathered at `at`.
 pub fn signals(seen: Signals, at: i64) -> SignalsView {
-    let Signals { pools, connections, sessions, services } = seen;
+    let Signals { pools, connections, archiver, sessions, services } = seen;
     let mut unknown = Vec::new();
     let pools = known(&mut unknown, "pools", pools).unwrap_or_default();
     let connections = known(&mut unknown, "connections", connections);
+    let archiver = known(&mut unknown, "archiver", archiver);
     let sessions = known(&mut unknown, "sessions", sessions);
     let services = known(&mut unknown, "services", services).unwrap_or_default();
     SignalsView {
@@ -40,6 +43,12 @@ pub fn signals(seen: Signals, at: i64) -> SignalsView {
                 idle: it.idle,
             })
             .collect(),
+        archiver: archiver.map(|it| ArchiverView {
+            last_archived: it.last_archived.map(|at| at.div_euclid(1_000_000)),
+            failed: it.failed,
+            last_failed: it.last_failed.map(|at| at.div_euclid(1_000_000)),
+            ready_files: it.ready_files,
+        }),
         sessions: sessions.map(|it| SessionMemoryView {
             used_bytes: it.used,
             most_bytes: it.most,

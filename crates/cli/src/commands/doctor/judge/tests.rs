@@ -22,8 +22,10 @@ fn healthy() -> Facts {
         user: 0,
         host: Ok(host),
         absent: Vec::new(),
-        estate: Ok(Wanted { series: [series].into(), environments: 1 }),
+        estate: Ok(Wanted { series: [series].into(), environments: 1, backed_up: 1 }),
         disk: Ok(Disk { free: 50 * GIB, free_inodes: Some((50, 100)) }),
+        pgbackrest: Ok(Some((2, 45))),
+        places: vec![("/mnt/far".to_owned(), Ok(Some(Disk { free: 50 * GIB, free_inodes: None })))],
         memory_available: Ok(4 * GIB),
         cgroups: vec!["cgroup2"],
         entrance: Vec::new(),
@@ -67,7 +69,7 @@ fn a_healthy_machine_has_nothing_to_mend() {
 #[test]
 fn each_trouble_has_its_finding() {
     type Break = fn(&mut Facts);
-    let cases: [(&str, Verdict, Break); 24] = [
+    let cases: [(&str, Verdict, Break); 29] = [
         ("root", Verdict::Warn, |it| it.user = 1000),
         ("clock", Verdict::Fail, |it| it.built = NOW + 3_600),
         ("clock", Verdict::Fail, |it| {
@@ -82,6 +84,13 @@ fn each_trouble_has_its_finding() {
         ("disk", Verdict::Warn, |it| it.disk = Ok(Disk { free: 5 * GIB, free_inodes: None })),
         ("disk", Verdict::Fail, |it| it.disk = Ok(Disk { free: GIB, free_inodes: None })),
         ("inodes", Verdict::Fail, |it| it.disk.as_mut().expect("seen").free_inodes = Some((1, 100))),
+        ("pgbackrest", Verdict::Fail, |it| it.pgbackrest = Ok(None)),
+        ("pgbackrest", Verdict::Fail, |it| it.pgbackrest = Ok(Some((2, 44)))),
+        ("pgbackrest", Verdict::Unknown, |it| it.pgbackrest = Err("it says nothing".into())),
+        ("backup-/mnt/far", Verdict::Fail, |it| it.places[0].1 = Ok(None)),
+        ("backup-/mnt/far", Verdict::Warn, |it| {
+            it.places[0].1 = Ok(Some(Disk { free: 5 * GIB, free_inodes: None }));
+        }),
         ("memory", Verdict::Warn, |it| it.estate.as_mut().expect("seen").environments = 9),
         ("memory-available", Verdict::Fail, |it| it.memory_available = Ok(1)),
         ("cgroups", Verdict::Warn, |it| it.cgroups.clear()),
@@ -112,6 +121,14 @@ fn each_trouble_has_its_finding() {
         broken(&mut facts);
         assert_eq!(verdict(&facts, id), expected, "{id}");
     }
+}
+
+#[test]
+fn an_estate_without_backups_needs_nothing_of_them() {
+    let mut facts = healthy();
+    facts.estate.as_mut().expect("seen").backed_up = 0;
+    facts.pgbackrest = Ok(None);
+    assert!(judge(&facts).iter().all(|it| it.verdict == Verdict::Ok));
 }
 
 #[test]
